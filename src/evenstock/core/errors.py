@@ -1,0 +1,103 @@
+"""Every code that Evenstock answers with, once: what it means and what to do about it.
+
+    Problem (a value: what, where, why, what to do)
+    └── Refusal (raised where a caller must be stopped)
+
+A code is ``family.snake_case`` and is never renamed or reused. `docs/reference/errors.md` is made from this table,
+and a test holds both to each other.
+"""
+
+import msgspec
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """What a code says, to whom, and whether trying again can help."""
+
+    code: str
+    status: int  # of the HTTP answer when the whole request fails with it
+    title: str
+    action: str  # what the reader should do
+    retryable: bool = False
+
+
+MEANINGS: dict[str, Meaning] = {
+    meaning.code: meaning
+    for meaning in (
+        # stock: facts that a person can mend; they are held, never lost
+        Meaning("stock.unknown_item", 422, "Unknown item", "Add the item with POST /v1/items:batch; what waits is booked then."),
+        Meaning("stock.unknown_location", 422, "Unknown location", "Add it with POST /v1/locations:batch; what waits is booked then."),
+        Meaning("stock.unknown_uom", 422, "Unknown unit of measure", "Give the item this unit (uoms) with POST /v1/items:batch; what waits is booked then."),
+        Meaning("stock.too_precise", 422, "More decimals than the item has", "Send at most the item's scale, or raise it; a unit must convert exactly."),
+        Meaning("stock.negative", 409, "Less than zero", "Nothing is lost. Look for a missed receipt or a late sale, or count the item."),
+        Meaning("stock.in_transit_negative", 409, "Received more than was shipped", "Nothing is lost. The shipment is probably late; it closes when the shipment arrives."),
+        Meaning("stock.below_condition", 409, "Counted less than quarantine and damaged hold", "Count each bucket by itself: sellable, quarantine, damaged."),
+        Meaning("transfer.short", 409, "Shipped units did not arrive", "Find the units, receive them, or adjust them away."),
+        Meaning("return.without_sale", 409, "A return whose sale is not known", "Nothing: the units wait in quarantine; it closes when the sale arrives."),
+        # count
+        Meaning("count.conflict", 409, "Two counts of one instant disagree", "The last by key stands. Void the wrong one with CountVoided."),
+        Meaning("count.from_the_future", 422, "A count from the future", "Set the device's clock; void this count and send it under a new key."),
+        # void
+        Meaning("void.before_count", 409, "A sale was voided across a count", "If the goods came back, send the void with goods=came_back under a new key."),
+        Meaning("void.of_void", 422, "A void cannot be voided", "Send the original fact again under a new key."),
+        Meaning("void.target_kind", 422, "This void does not fit its target", "Use CountVoided for counts and FactVoided for every other fact."),
+        Meaning("void.repeated", 409, "Already voided", "Nothing: the first void stands."),
+        # clock, sequence
+        Meaning("source.clock_skew", 409, "A clock runs ahead", "Set the device's clock. Its facts are booked at the time of receipt."),
+        Meaning("source.sequence_gap", 409, "Tickets are missing", "Ask the source to send the missing numbers again."),
+        # event: identity and shape
+        Meaning("event.key_reused", 409, "A key was used again with other content", "The first stands. Send the correction under a new key."),
+        Meaning("event.malformed", 422, "The event does not have its shape", "Correct the field that the pointer names and send it again."),
+        Meaning("event.unknown_type", 422, "Unknown event type", "Use one of the types in /openapi.json, with its version: SaleRecorded.v1."),
+        Meaning("event.repeated_line", 422, "A line id stands twice", "Give each line of the event an id of its own."),
+        Meaning("event.time", 422, "A time that cannot be", "Send RFC 3339 with an offset, between the years 1970 and 2200."),
+        Meaning("quantity.pattern", 422, "Not a plain decimal number", "Send digits with at most six decimals, no exponent: 12 or 0.250."),
+        Meaning("quantity.not_positive", 422, "A quantity must be positive", "Send a quantity above zero; the event's type says the direction."),
+        Meaning("quantity.too_large", 422, "A quantity beyond belief", "Send at most 1,000,000,000,000 base units in a line."),
+        Meaning("identifier.characters", 422, "Characters that an identifier may not have", "Use printable characters in NFC, no control or formatting ones, at most 128."),
+        # json, http
+        Meaning("json.malformed", 400, "Not JSON", "Send UTF-8 JSON (RFC 8259)."),
+        Meaning("json.repeated_name", 422, "A name stands twice in one JSON object", "Send each name once."),
+        Meaning("request.malformed", 422, "The request does not have its shape", "Correct the field that the pointer names."),
+        Meaning("request.not_found", 404, "No such page", "See /openapi.json for what there is."),
+        Meaning("request.method", 405, "No such method here", "See /openapi.json for what there is."),
+        Meaning("request.media_type", 415, "A media type we do not read", "Send application/json or application/cloudevents+json (or -batch+json)."),
+        Meaning("request.encoding", 415, "A content encoding we do not read", "Send it plain, or with Content-Encoding: gzip."),
+        Meaning("item.not_found", 404, "No such item", "Check the sku: it is compared exactly, case included."),
+        Meaning("item.scale_changed", 409, "The scale of an item with movements is fixed", "Make a new item; the ledger is kept in the old scale."),
+        Meaning("item.code_taken", 409, "The code belongs to another item", "Take it away from the other item first."),
+        Meaning("limit.body", 413, "The body is too large", "Send at most 10 MB, or split the batch."),
+        Meaning("limit.batch", 413, "Too many entries", "Send at most 1,000 in one request."),
+        Meaning("limit.depth", 400, "JSON nested too deeply", "Nest at most 32 levels."),
+        Meaning("limit.page", 422, "Too many rows asked for", "Ask for at most 500 and follow next_cursor."),
+        # auth
+        Meaning("auth.missing", 401, "No key", "Send Authorization: Bearer evk_…; make one with: evenstock keys create."),
+        Meaning("auth.unknown_key", 401, "This key does not open anything", "Check for typing errors, or whether the key was revoked."),
+        Meaning("auth.scope", 403, "The key may not do this", "Make a key with the scope that the detail names."),
+        Meaning("auth.source", 403, "The key may not speak for this source", "Use the key of that connection, or one with scope *."),
+        # the hub itself
+        Meaning("hub.overloaded", 503, "The hub is catching up", "Send it again after the seconds in Retry-After; nothing of it was booked.", retryable=True),
+        Meaning("hub.stopping", 503, "The hub is stopping", "Send it again in a moment; nothing of it was booked.", retryable=True),
+        Meaning("hub.memory_away", 503, "The database does not answer", "Send it again; a key that was already booked answers duplicate.", retryable=True),
+        Meaning("hub.bug", 500, "A fault of ours", "Report it with the request id; sending it again is safe.", retryable=True),
+    )
+}  # fmt: skip
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is not right: its code, where it stands (JSON Pointer into what was sent), and why, in words."""
+
+    code: str
+    detail: str
+    pointer: str = ""
+
+    @property
+    def meaning(self) -> Meaning:
+        return MEANINGS[self.code]
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is no error of ours
+    """Stops a caller with a problem."""
+
+    def __init__(self, code: str, detail: str, pointer: str = "") -> None:
+        super().__init__(detail)
+        self.problem = Problem(code, detail, pointer)

@@ -1,0 +1,75 @@
+"""Every movement takes units from one place and puts them in another, so the sum over all places is always zero.
+
+A place is a bucket of a location, or a boundary at that location through which units enter and leave. Here stands what
+each kind of fact does to stock, once (`moves_for`), closed by exhaustiveness checking.
+"""
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+Bucket = Literal["sellable", "quarantine", "damaged", "in_transit"]
+Boundary = Literal["supplier", "customer", "transit", "shrink", "found", "opening", "disposed"]
+Place = Literal[
+    "sellable", "quarantine", "damaged", "in_transit",
+    "supplier", "customer", "transit", "shrink", "found", "opening", "disposed",
+]  # fmt: skip
+Scope = Literal["sellable", "quarantine", "damaged", "on_hand"]
+Why = Literal[
+    "sale", "return", "receipt", "transfer_out", "transfer_in", "transfer_arrival", "adjustment", "count", "disposition", "void",
+]  # fmt: skip
+
+BUCKETS: Final[tuple[Bucket, ...]] = ("sellable", "quarantine", "damaged", "in_transit")
+INDEX: Final[dict[str, int]] = {bucket: index for index, bucket in enumerate(BUCKETS)}
+ON_HAND: Final[tuple[Bucket, ...]] = ("sellable", "quarantine", "damaged")
+
+Vector = tuple[int, int, int, int]  # units by bucket, in the order of BUCKETS
+ZERO: Final[Vector] = (0, 0, 0, 0)
+
+
+class Move(msgspec.Struct, frozen=True, gc=False):
+    """Units of one item that a fact moves at one location; a movement before it has its place in the ledger."""
+
+    item_id: int
+    location_id: int
+    from_place: Place
+    to_place: Place
+    quantity: int  # units, above zero
+    why: Why
+    line: str
+
+
+def effect(from_place: Place, to_place: Place, quantity: int) -> Vector:
+    """What a movement does to the buckets of its position."""
+    change = [0, 0, 0, 0]
+    if from_place in INDEX:
+        change[INDEX[from_place]] -= quantity
+    if to_place in INDEX:
+        change[INDEX[to_place]] += quantity
+    return (change[0], change[1], change[2], change[3])
+
+
+def in_scope(vector: Vector, scope: Scope) -> int:
+    """The units of a vector that a count of this scope sees; on_hand is the three physical buckets."""
+    if scope == "on_hand":
+        return vector[0] + vector[1] + vector[2]
+    return vector[INDEX[scope]]
+
+
+def bucket_of(scope: Scope) -> Bucket:
+    """The bucket that a count of this scope corrects: an on_hand count corrects sellable (C4)."""
+    return "sellable" if scope == "on_hand" else scope
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """An observation: `scope` of one item at one location held `quantity` units at `counted_at` (C4, C5, C7)."""
+
+    count_id: int
+    key: tuple[str, str, str]  # (source, id, line): the order among counts of one instant, never arrival
+    scope: Scope
+    started_at: datetime  # equals counted_at for an instant count
+    counted_at: datetime
+    quantity: int
+    opening: bool = False
+    adjusted: int = 0  # running total of its own movements, signed, in its bucket
