@@ -4,10 +4,25 @@ A place is a bucket of a location, or a boundary at that location through which 
 each kind of fact does to stock, once (`moves_for`), closed by exhaustiveness checking.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal, assert_never
 
 import msgspec
+
+from evenstock.core.events import (
+    CountVoided,
+    DispositionDecided,
+    Event,
+    FactVoided,
+    GoodsReceived,
+    InventoryAdjusted,
+    ReturnReceived,
+    SaleRecorded,
+    StockCounted,
+    TransferReceived,
+    TransferShipped,
+)
 
 Bucket = Literal["sellable", "quarantine", "damaged", "in_transit"]
 Boundary = Literal["supplier", "customer", "transit", "shrink", "found", "opening", "disposed"]
@@ -73,3 +88,92 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     opening: bool = False
     adjusted: int = 0  # running total of its own movements, signed, in its bucket
+
+
+class KnownLine(msgspec.Struct, frozen=True, gc=False):
+    """A line of an event whose item and unit are known: `units` of the item's smallest unit, signed as it was sent."""
+
+    index: int
+    line: Any  # the event's own line: Line, ConditionLine, AdjustmentLine, CountLine or DispositionLine
+    item_id: int
+    units: int
+
+
+def moves_for(event: Event, lines: Sequence[KnownLine], here: int, there: int) -> list[Move]:
+    """What a fact does to stock: its own moves, line by line.
+
+    `here` is the fact's location; for a transfer it is where the goods left and `there` where they go. Counts and voids
+    move nothing by themselves: what they change depends on the ledger (C4, C9).
+    """
+    match event:
+        case SaleRecorded():
+            return [
+                Move(k.item_id, here, "sellable", "customer", k.units, "sale", k.line.line) for k in lines
+            ]
+        case ReturnReceived():
+            return [
+                Move(k.item_id, here, "customer", "quarantine", k.units, "return", k.line.line) for k in lines
+            ]
+        case GoodsReceived():
+            return [
+                Move(
+                    k.item_id,
+                    here,
+                    "supplier",
+                    k.line.condition or "sellable",
+                    k.units,
+                    "receipt",
+                    k.line.line,
+                )
+                for k in lines
+            ]
+        case TransferShipped():
+            return [move for k in lines for move in _shipped(k, here, there)]
+        case TransferReceived():
+            return [
+                Move(
+                    k.item_id,
+                    there,
+                    "in_transit",
+                    k.line.condition or "sellable",
+                    k.units,
+                    "transfer_arrival",
+                    k.line.line,
+                )
+                for k in lines
+            ]
+        case InventoryAdjusted():
+            return [_adjusted(k, here) for k in lines]
+        case DispositionDecided():
+            return [
+                Move(
+                    k.item_id,
+                    here,
+                    "quarantine",
+                    k.line.to or event.data.to,
+                    k.units,
+                    "disposition",
+                    k.line.line,
+                )
+                for k in lines
+            ]
+        case StockCounted() | FactVoided() | CountVoided():
+            return []
+        case _:
+            assert_never(event)
+
+
+def _shipped(known: KnownLine, here: int, there: int) -> tuple[Move, Move]:
+    """Two movements over the boundary `transit`, so that every movement has one location (C11)."""
+    line = known.line.line
+    return (
+        Move(known.item_id, here, "sellable", "transit", known.units, "transfer_out", line),
+        Move(known.item_id, there, "transit", "in_transit", known.units, "transfer_in", line),
+    )
+
+
+def _adjusted(known: KnownLine, here: int) -> Move:
+    bucket = known.line.bucket
+    if known.units > 0:
+        return Move(known.item_id, here, "found", bucket, known.units, "adjustment", known.line.line)
+    return Move(known.item_id, here, bucket, "shrink", -known.units, "adjustment", known.line.line)

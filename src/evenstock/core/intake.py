@@ -1,0 +1,353 @@
+"""An event with its items, locations and units resolved: a fact that the ledger can take.
+
+Everything is normalised here, once, from configuration only (C3): a fact must not depend on what else happens to
+arrive. Lines whose master is missing are held by the line (D5); what is malformed is refused as a whole.
+"""
+
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from evenstock.core.errors import Refusal
+from evenstock.core.events import (
+    AdjustmentLine,
+    CountLine,
+    CountVoided,
+    DispositionDecided,
+    Event,
+    FactRef,
+    FactVoided,
+    ItemRef,
+    ReturnReceived,
+    StockCounted,
+    TransferReceived,
+    TransferShipped,
+    type_of,
+)
+from evenstock.core.ledger import KnownLine, Move, Scope, moves_for
+from evenstock.core.masters import Item, Location, Masters
+from evenstock.core.quantity import units
+from evenstock.core.reading import is_identifier
+
+CLOCK_TOLERANCE = timedelta(minutes=5)  # ahead of ours, before we speak of skew (D5)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+TimeBasis = Literal["source", "received", "skewed"]
+LINES_ALL = None
+
+
+class HeldLine(msgspec.Struct, frozen=True):
+    """A line that waits: for what (`subject`, the same for all that wait for the same), and why, in words."""
+
+    index: int
+    code: str
+    subject: str
+    detail: str
+    pointer: str
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """A count line, ready for the ledger (C4, C7)."""
+
+    index: int
+    line: str
+    item_id: int
+    location_id: int
+    scope: Scope
+    started_at: datetime
+    counted_at: datetime
+    quantity: int
+    opening: bool
+
+
+class TransferLeg(msgspec.Struct, frozen=True):
+    """What one line adds to a transfer's sum of units shipped or received."""
+
+    transfer: str
+    item_id: int
+    from_location_id: int
+    to_location_id: int
+    shipped: int = 0
+    received: int = 0
+
+
+class Fact(msgspec.Struct, kw_only=True):
+    """An accepted fact. `fact_id` is given when its key is claimed."""
+
+    connection_id: int
+    source: str
+    key: str
+    type: str
+    occurred_at: datetime
+    time_basis: TimeBasis
+    received_at: datetime
+    trace_id: str | None
+    body: bytes
+    moves: list[Move] = []
+    counts: list[Counted] = []
+    legs: list[TransferLeg] = []
+    held: list[HeldLine] = []
+    target: FactRef | None = None  # of a void
+    goods: Literal["never_left", "came_back", "count"] | None = None
+    original: FactRef | None = None  # the sale of a return
+    stream: str | None = None
+    epoch: str = ""
+    sequence: int | None = None
+    fact_id: int = 0
+
+
+def prepare(
+    event: Event,
+    body: bytes,
+    *,
+    connection_id: int,
+    received_at: datetime,
+    masters: Masters,
+    only: Collection[int] | None = LINES_ALL,
+) -> Fact:
+    """The fact that an event is, as far as the masters go; `only` some line indexes when held lines come back.
+
+    Raises Refusal when the event as a whole cannot be used; its pointer is relative to the event.
+    """
+    occurred_at, time_basis = _instant(event.time, received_at)
+    fact = Fact(
+        connection_id=connection_id,
+        source=event.source,
+        key=event.id,
+        type=type_of(event),
+        occurred_at=occurred_at,
+        time_basis=time_basis,
+        received_at=received_at,
+        trace_id=_trace_id(event.traceparent),
+        body=body,
+    )
+    if event.sequence is not None:
+        fact.sequence = int(event.sequence)
+        fact.epoch = "" if event.epoch is None else str(event.epoch)
+        fact.stream = event.stream
+    if isinstance(event, FactVoided | CountVoided):
+        fact.target = _reference(event.data.target, event.source)
+        fact.goods = event.data.goods if isinstance(event, FactVoided) else "count"
+        fact.stream = fact.stream or "voids"
+        return fact
+    if fact.sequence is not None and fact.stream is None:
+        fact.stream = _default_stream(event)
+    if isinstance(event, ReturnReceived) and event.data.original is not None:
+        fact.original = _reference(event.data.original, event.source)
+    _resolve(fact, event, masters, only)
+    return fact
+
+
+def _instant(time: datetime | None, received_at: datetime) -> tuple[datetime, TimeBasis]:
+    if time is None:
+        return received_at, "received"
+    time = time.astimezone(UTC)
+    if time > received_at + CLOCK_TOLERANCE:
+        return received_at, "skewed"
+    return time, "source"
+
+
+def _trace_id(traceparent: str | None) -> str | None:
+    """The trace id of a W3C traceparent; a malformed one is as good as none."""
+    if traceparent is None or (match := _TRACEPARENT.fullmatch(traceparent)) is None:
+        return None
+    return None if set(match[1]) == {"0"} else match[1]
+
+
+def _reference(target: str | FactRef, source: str) -> FactRef:
+    return target if isinstance(target, FactRef) else FactRef(source, target)
+
+
+def _default_stream(event: Event) -> str:
+    data = event.data
+    if isinstance(event, TransferShipped):
+        return f"{event.data.from_}/"
+    if isinstance(event, TransferReceived):
+        return f"{event.data.to}/"
+    return f"{getattr(data, 'location', '')}/{getattr(data, 'register', None) or ''}"
+
+
+def _resolve(fact: Fact, event: Event, masters: Masters, only: Collection[int] | None) -> None:
+    lines = event.data.lines  # type: ignore[union-attr]  # voids have returned before
+    _check_lines(event, lines)
+    wanted = range(len(lines)) if only is None else sorted(only)
+    here, there = _locations(fact, event, masters, wanted)
+    if here is None or there is None:
+        return
+    known: list[KnownLine] = []
+    for index in wanted:
+        line = lines[index]
+        item = masters.item(line.item, fact.connection_id)
+        factor = item.factor(line.uom) if item is not None else None
+        if item is None:
+            fact.held.append(_unknown_item(index, line.item, fact.source))
+        elif factor is None:
+            fact.held.append(_unknown_uom(index, line.uom, item))
+        else:
+            known.append(KnownLine(index, line, item.item_id, _units(line, index, item)))
+    if isinstance(event, StockCounted):
+        _count(fact, event, known, here)
+        return
+    fact.moves = moves_for(event, known, here.location_id, there.location_id)
+    if isinstance(event, TransferShipped | TransferReceived):
+        fact.legs = [_leg(event, line, here, there) for line in known]
+
+
+def _check_lines(event: Event, lines: list[object]) -> None:
+    seen: set[str] = set()
+    for index, line in enumerate(lines):
+        name: str = line.line  # type: ignore[attr-defined]
+        if name in seen:
+            raise Refusal(
+                "event.repeated_line", f"The line id `{name}` stands twice.", f"/data/lines/{index}/line"
+            )
+        seen.add(name)
+        if not is_identifier(name):
+            raise Refusal(
+                "identifier.characters",
+                "The line id has characters that an identifier may not have.",
+                f"/data/lines/{index}/line",
+            )
+        ref: ItemRef = line.item  # type: ignore[attr-defined]
+        names = [text for text in (ref.sku, ref.gtin, ref.id) if text is not None]
+        if len(names) != 1:
+            raise Refusal(
+                "event.malformed",
+                "An item is named by exactly one of sku, gtin and id.",
+                f"/data/lines/{index}/item",
+            )
+        if not is_identifier(names[0]):
+            raise Refusal(
+                "identifier.characters",
+                "The item has characters that an identifier may not have.",
+                f"/data/lines/{index}/item",
+            )
+    if isinstance(event, DispositionDecided):
+        for index, disposed in enumerate(event.data.lines):
+            if disposed.to is None and event.data.to is None:
+                raise Refusal(
+                    "event.malformed", "A disposition says where the units go (`to`).", f"/data/lines/{index}"
+                )
+
+
+def _locations(
+    fact: Fact, event: Event, masters: Masters, wanted: Collection[int]
+) -> tuple[Location | None, Location | None]:
+    if isinstance(event, TransferShipped | TransferReceived):
+        names = [("from", event.data.from_), ("to", event.data.to)]
+        if event.data.from_ == event.data.to:
+            raise Refusal("event.malformed", "A transfer goes from one location to another.", "/data/to")
+    else:
+        names = [("location", event.data.location)]  # type: ignore[union-attr]  # voids have returned before
+    found = [masters.locations.get(name) for _, name in names]
+    for (field, name), location in zip(names, found, strict=True):
+        if not is_identifier(name):
+            raise Refusal(
+                "identifier.characters",
+                "The location has characters that an identifier may not have.",
+                f"/data/{field}",
+            )
+        if location is None:
+            detail = f"{fact.source} sent the location {name}, which is not in the location master."
+            fact.held.extend(
+                HeldLine(index, "stock.unknown_location", f"location:{name}", detail, f"/data/{field}")
+                for index in wanted
+            )
+            return None, None
+    return found[0], found[-1]
+
+
+def _unknown_item(index: int, ref: ItemRef, source: str) -> HeldLine:
+    if ref.sku is not None:
+        subject, words = f"sku:{ref.sku}", f"sku {ref.sku}"
+    elif ref.gtin is not None:
+        subject, words = f"gtin:{ref.gtin}", f"barcode {ref.gtin}"
+    else:
+        subject, words = f"code:{source}:{ref.id}", f"{source}'s own code {ref.id}"
+    return HeldLine(
+        index, "stock.unknown_item", subject, f"No item with {words}.", f"/data/lines/{index}/item"
+    )
+
+
+def _unknown_uom(index: int, uom: str | None, item: Item) -> HeldLine:
+    detail = f"{item.sku} is kept in {item.base_uom}; how many of them one {uom} holds is not known."
+    return HeldLine(index, "stock.unknown_uom", f"uom:{item.sku}:{uom}", detail, f"/data/lines/{index}/uom")
+
+
+def _units(line: object, index: int, item: Item) -> int:
+    """Units of a line, its sign checked: adjustments may have either, counts may be zero, all others are positive."""
+    pointer = f"/data/lines/{index}/quantity"
+    if isinstance(line, AdjustmentLine):
+        quantity, lowest, pointer = line.delta, None, f"/data/lines/{index}/delta"
+    else:
+        quantity, lowest = line.quantity, 0 if isinstance(line, CountLine) else 1  # type: ignore[attr-defined]
+    factor = item.factor(line.uom)  # type: ignore[attr-defined]
+    if factor is None:
+        raise AssertionError("units of a line whose unit is not known")
+    try:
+        number = units(quantity, item.scale, factor)
+    except Refusal as refusal:
+        raise Refusal(refusal.problem.code, refusal.problem.detail, pointer) from None
+    if (lowest is not None and number < lowest) or (lowest is None and number == 0):
+        raise Refusal(
+            "quantity.not_positive", f"{quantity} is not a quantity that this event can carry.", pointer
+        )
+    return number
+
+
+def _leg(
+    event: TransferShipped | TransferReceived, line: KnownLine, here: Location, there: Location
+) -> TransferLeg:
+    shipped = isinstance(event, TransferShipped)
+    return TransferLeg(
+        event.data.transfer,
+        line.item_id,
+        here.location_id,
+        there.location_id,
+        shipped=line.units if shipped else 0,
+        received=0 if shipped else line.units,
+    )
+
+
+def _count(fact: Fact, event: StockCounted, known: list[KnownLine], here: Location) -> None:
+    """Counts by the line, with the best instant there is; the location's policy for intervals is applied here (C7)."""
+    for line in known:
+        counted: CountLine = line.line
+        claimed = counted.counted_at or event.data.counted_at or event.time or fact.received_at
+        at = claimed.astimezone(UTC)
+        started = (counted.started_at or event.data.started_at or at).astimezone(UTC)
+        pointer = f"/data/lines/{line.index}"
+        if started > at:
+            raise Refusal("event.time", "The count ended before it started.", f"{pointer}/started_at")
+        if at > fact.received_at + CLOCK_TOLERANCE:
+            detail = f"Counted at {at:%Y-%m-%d %H:%M:%S} UTC, which had not come yet at {fact.received_at:%Y-%m-%d %H:%M:%S}."
+            fact.held.append(
+                HeldLine(
+                    line.index,
+                    "count.from_the_future",
+                    f"future:{fact.source}:{fact.key}",
+                    detail,
+                    f"{pointer}/counted_at",
+                )
+            )
+            continue
+        if here.count_policy == "start":
+            at = started
+        elif here.count_policy == "end":
+            started = at
+        fact.counts.append(
+            Counted(
+                line.index,
+                counted.line,
+                line.item_id,
+                here.location_id,
+                counted.bucket,
+                started,
+                at,
+                line.units,
+                event.data.opening,
+            )
+        )

@@ -1,0 +1,234 @@
+"""From the bytes at the door to canonical events, each by itself: a bad event never spoils the others.
+
+JSON is read once, strictly: exact numbers, no name twice in an object, bounded depth. What is accepted is kept as
+canonical JSON (sorted names, no spaces), with everything the sender put into it.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import msgspec
+
+from evenstock.core.errors import Problem, Refusal
+from evenstock.core.events import EVENT_TYPES, Event, read_custom
+
+BATCH_EVENTS_MAX = 1_000
+DEPTH_MAX = 32
+YEAR_MIN, YEAR_MAX = 1970, 2200
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_PATH = re.compile(r"^(?P<words>.*) - at `\$(?P<path>[^`]*)`$", re.DOTALL)
+_QUANTITY_WORDS = ("expected a plain decimal", "expected at most")
+_TYPE_NAMES = frozenset(str(kind.__struct_config__.tag) for kind in EVENT_TYPES)
+
+
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """An event that has its shape, and its canonical JSON."""
+
+    event: Event
+    body: bytes
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Something that is no event: why, the id it claims to have, and what came."""
+
+    problem: Problem
+    id: str | None
+    body: bytes
+
+
+class _Repeated:
+    """Stands for a JSON object in which a name stands twice."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+_canonical = msgspec.json.Encoder(order="deterministic", decimal_format="number")
+_decimals_as_text = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(Event, dec_hook=read_custom)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        return _Repeated(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _nests_deeper(body: bytes, levels: int) -> bool:
+    """Whether brackets nest deeper than `levels`; brackets inside strings can only make it look deeper."""
+    brackets = body.translate(None, _NOT_BRACKETS)
+    for _ in range(levels):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return bool(brackets)
+
+
+def _depth(body: bytes) -> int:
+    """The exact depth, strings left out; only for bodies that look too deep."""
+    return _deepest(re.sub(rb'"(?:[^"\\]|\\.)*"', b"", body))
+
+
+def _deepest(body: bytes) -> int:
+    depth = deepest = 0
+    for byte in body:
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def read_json(body: bytes) -> Any:
+    """Any JSON value: numbers as int or Decimal, exactly.
+
+    Raises Refusal `json.malformed` or `limit.depth`. Objects with a repeated name come as a marker that no decoder
+    takes for an object; `repeated_name` finds it.
+    """
+    if _nests_deeper(body, DEPTH_MAX) and _depth(body) > DEPTH_MAX:
+        raise Refusal("limit.depth", f"The JSON nests deeper than {DEPTH_MAX} levels.")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise Refusal("json.malformed", f"Not UTF-8 at byte {error.start}.") from None
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_float=Decimal, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise Refusal(
+            "json.malformed", f"{error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise Refusal("json.malformed", f"{str(error)[:200]}.") from None
+
+
+def repeated_name(value: object, pointer: str = "") -> tuple[str, str] | None:
+    """Where a JSON object has a name twice: its pointer and the name."""
+    if isinstance(value, _Repeated):
+        return pointer, value.name
+    entries: Iterable[tuple[object, object]] = ()
+    if isinstance(value, dict):
+        entries = value.items()
+    elif isinstance(value, list):
+        entries = enumerate(value)
+    for name, inner in entries:
+        if (found := repeated_name(inner, f"{pointer}/{escape(str(name))}")) is not None:
+            return found
+    return None
+
+
+def escape(name: str) -> str:
+    """A name as a JSON Pointer writes it (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def pointer_of(path: str) -> str:
+    """`.data.lines[0].quantity` as the JSON Pointer /data/lines/0/quantity."""
+    return "".join(f"/{part}" for part in re.split(r"[.\[\]]+", path) if part)
+
+
+def problem_of(error: msgspec.ValidationError, prefix: str = "", code: str = "event.malformed") -> Problem:
+    """What msgspec found, with a pointer and in a sentence."""
+    match = _PATH.match(str(error))
+    words, path = (match["words"], match["path"]) if match else (str(error), "")
+    if words.startswith(_QUANTITY_WORDS):
+        code = "quantity.pattern"
+    elif path == ".type" and code == "event.malformed":
+        code = "event.unknown_type"
+        words += f"; known are {', '.join(sorted(_TYPE_NAMES))}"
+    return Problem(code, f"{words[:1].upper()}{words[1:]}.", prefix + pointer_of(path))
+
+
+def is_identifier(text: str) -> bool:
+    """Printable and in NFC, without control, formatting or private characters (H4); case and width are kept."""
+    if text.isascii():
+        return text.isprintable()
+    if not unicodedata.is_normalized("NFC", text):
+        return False
+    return all(unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for char in text)
+
+
+def read_events(body: bytes) -> list[Received | Refused]:
+    """The events in a request body: one event, or an array of them.
+
+    Raises Refusal where nothing of the body can be used: `json.malformed`, `limit.depth`, `limit.batch`.
+    """
+    value = read_json(body)
+    if not isinstance(value, list):
+        return [_read_event(value, "")]
+    if len(value) > BATCH_EVENTS_MAX:
+        raise Refusal(
+            "limit.batch", f"{len(value):,} events in one request; at most {BATCH_EVENTS_MAX:,} are taken."
+        )
+    return [_read_event(entry, f"/{index}") for index, entry in enumerate(value)]
+
+
+def read_event(value: object) -> Received | Refused:
+    """One event from an already decoded JSON value."""
+    return _read_event(value, "")
+
+
+def read_stored(body: str | bytes) -> Event:
+    """An accepted event, from the canonical JSON that was kept of it."""
+    value = json.loads(body, parse_float=Decimal)
+    return _decoder.decode(_decimals_as_text.encode(value))
+
+
+def _read_event(value: Any, prefix: str) -> Received | Refused:
+    try:
+        body = _canonical.encode(value)
+    except (TypeError, UnicodeEncodeError, RecursionError):
+        return _unencodable(value, prefix)
+    claimed_id = value.get("id") if isinstance(value, dict) else None
+    id_ = claimed_id if isinstance(claimed_id, str) else None
+    try:
+        typed = body
+        if b"." in body or b"E" in body:
+            typed = _decimals_as_text.encode(value)
+        event = _decoder.decode(typed)
+    except msgspec.ValidationError as error:
+        return Refused(problem_of(error, prefix), id_, body)
+    problem = _check(event, prefix)
+    return Received(event, body) if problem is None else Refused(problem, id_, body)
+
+
+def _check(event: Event, prefix: str) -> Problem | None:
+    for name, text in (("id", event.id), ("source", event.source)):
+        if not is_identifier(text):
+            return Problem(
+                "identifier.characters",
+                f"`{name}` has characters that an identifier may not have.",
+                f"{prefix}/{name}",
+            )
+    if event.time is not None and not YEAR_MIN <= event.time.year <= YEAR_MAX:
+        return Problem(
+            "event.time",
+            f"The year {event.time.year} is not between {YEAR_MIN} and {YEAR_MAX}.",
+            f"{prefix}/time",
+        )
+    return None
+
+
+def _unencodable(value: Any, prefix: str) -> Refused:
+    if (found := repeated_name(value, prefix)) is not None:
+        pointer, name = found
+        return Refused(
+            Problem("json.repeated_name", f"The name `{name}` stands twice in one object.", pointer),
+            None,
+            b"",
+        )
+    return Refused(
+        Problem("identifier.characters", "A text holds half a character (a lone surrogate).", prefix),
+        None,
+        b"",
+    )

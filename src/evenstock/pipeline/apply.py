@@ -1,0 +1,297 @@
+"""A batch of events becomes facts in the ledger, all in one transaction; a batch of one is no special case.
+
+prepare (masters) → claim keys → relate voids → lock, load, decide, number, write (draft) → answers
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from evenstock.core.booking import CountEntry
+from evenstock.core.errors import Problem, Refusal
+from evenstock.core.events import Event, TransferReceived, TransferShipped
+from evenstock.core.intake import Fact, prepare
+from evenstock.core.masters import Masters
+from evenstock.core.reading import read_stored
+from evenstock.pipeline import voids
+from evenstock.pipeline.draft import Changed, Done, Draft, MissingPositions, finish
+from evenstock.postgres import ledger, masters as stored_masters
+from evenstock.postgres.database import Connection
+from evenstock.postgres.exceptions import Cause, public_id
+from evenstock.postgres.ledger import FactKey, Head
+
+ATTEMPTS_MAX = 8  # of a batch whose world changes under it
+POSITIONS_KNOWN_MAX = 1_000_000  # remembered as existing, by process
+
+OutcomeName = Literal["applied", "duplicate", "parked", "held", "rejected"]
+
+
+class Incoming(msgspec.Struct, frozen=True, gc=False):
+    """An event that was received, on its way into the ledger."""
+
+    event: Event
+    body: bytes  # canonical JSON
+    connection_id: int
+    received_at: datetime
+
+
+class HeldAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line that waits, and for what."""
+
+    line: str
+    code: str
+    pointer: str
+    detail: str
+    exception_id: str
+
+
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one event."""
+
+    id: str | None
+    outcome: OutcomeName
+    trace_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    pointer: str | None = None
+    exception_id: str | None = None
+    held_lines: list[HeldAnswer] = []
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The results of a batch, in order, and the ledger's newest number then."""
+
+    ledger_seq: int
+    results: list[Result]
+
+
+class Memory:
+    """What a writer remembers between batches: masters, and which positions exist."""
+
+    def __init__(self) -> None:
+        self.masters = Masters()
+        self.positions: set[tuple[int, int]] = set()
+
+    async def refresh(self, db: Connection) -> None:
+        """Forget the masters and begin again at their version of now."""
+        self.masters = Masters(await stored_masters.version(db))
+        await stored_masters.read_connections(db, self.masters)
+
+    async def ensure_positions(self, db: Connection, keys: Sequence[tuple[int, int]]) -> None:
+        """Make positions that this process has not seen; outside of any batch."""
+        if missing := sorted({key for key in keys if key not in self.positions}):
+            await ledger.create_positions(db, missing)
+            if len(self.positions) > POSITIONS_KNOWN_MAX:
+                self.positions.clear()
+            self.positions.update(missing)
+
+
+def rejected(id_: str | None, problem: Problem, pointer_prefix: str = "") -> Result:
+    """The answer to an event that cannot be used."""
+    return Result(id_, "rejected", None, problem.code, problem.detail, pointer_prefix + problem.pointer)
+
+
+async def apply(db: Connection, memory: Memory, incoming: Sequence[Incoming], now: datetime) -> Applied:
+    """Apply a batch, in one transaction, and answer each event.
+
+    Raises what the database raises; then nothing of the batch was done.
+    """
+    if memory.masters.version < 0:
+        await memory.refresh(db)
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            return await _attempt(db, memory, incoming, now)
+        except Changed:
+            await memory.refresh(db)
+        except MissingPositions as missing:
+            memory.positions.difference_update(missing.keys)
+            await memory.ensure_positions(db, missing.keys)
+    raise RuntimeError(f"the world changed {ATTEMPTS_MAX} times under one batch")
+
+
+async def _attempt(db: Connection, memory: Memory, incoming: Sequence[Incoming], now: datetime) -> Applied:
+    await stored_masters.read_missing(db, memory.masters, *_named(incoming))
+    answers: list[Result | None] = [None] * len(incoming)
+    first: dict[FactKey, int] = {}
+    facts: dict[int, Fact] = {}
+    for index, entry in enumerate(incoming):
+        try:
+            fact = _fact(entry, memory.masters)
+        except Refusal as refusal:
+            answers[index] = rejected(entry.event.id, refusal.problem)
+            continue
+        facts[index] = fact
+        first.setdefault((fact.connection_id, fact.key), index)
+    unique = [facts[index] for _, index in sorted(first.items())]
+    await memory.ensure_positions(
+        db, [(move.item_id, move.location_id) for fact in unique for move in fact.moves]
+        + [(count.item_id, count.location_id) for fact in unique for count in fact.counts],
+    )  # fmt: skip
+    async with db.transaction():
+        head = await ledger.begin(db)
+        if head.version != memory.masters.version:
+            raise Changed
+        draft = Draft(head, memory.masters.version)
+        draft.sources = {connection_id: id_ for id_, connection_id in memory.masters.connections.items()}
+        draft.new = await ledger.claim(db, head.batch_id, unique) if unique else []
+        before = await _before(db, draft, unique)
+        repeated = _settle_repeated(draft, incoming, facts, first, before)
+        await _collect(db, draft, memory.masters)
+        done = await finish(db, draft, max([now, *(entry.received_at for entry in incoming)]))
+    new = {(fact.connection_id, fact.key) for fact in draft.new}
+    for index, fact in facts.items():
+        key = (fact.connection_id, fact.key)
+        if index in repeated:
+            answers[index] = _repeated_answer(fact, repeated[index], head, done)
+        elif key in new:
+            answers[index] = _answer(fact, incoming[index], draft, done)
+    return Applied(done.ledger_seq, [answer for answer in answers if answer is not None])
+
+
+def _named(incoming: Sequence[Incoming]) -> tuple[list[tuple[int, object]], list[str]]:
+    """The items and locations that a batch names."""
+    refs: list[tuple[int, object]] = []
+    locations: list[str] = []
+    for entry in incoming:
+        data = entry.event.data
+        if isinstance(entry.event, TransferShipped | TransferReceived):
+            locations += (entry.event.data.from_, entry.event.data.to)
+        elif (location := getattr(data, "location", None)) is not None:
+            locations.append(location)
+        else:
+            continue
+        connection_id = entry.connection_id
+        refs += [(connection_id, line.item) for line in data.lines]  # type: ignore[union-attr]  # all but voids have lines
+    return refs, locations
+
+
+def _fact(entry: Incoming, masters: Masters) -> Fact:
+    return prepare(
+        entry.event,
+        entry.body,
+        connection_id=entry.connection_id,
+        received_at=entry.received_at,
+        masters=masters,
+    )
+
+
+async def _before(db: Connection, draft: Draft, unique: Sequence[Fact]) -> dict[FactKey, ledger.StoredFact]:
+    """What stands under the keys that were taken before this batch."""
+    new = {(fact.connection_id, fact.key) for fact in draft.new}
+    return await ledger.stored(
+        db, [key for fact in unique if (key := (fact.connection_id, fact.key)) not in new]
+    )
+
+
+class _Repeat(msgspec.Struct, frozen=True):
+    """An event whose key was taken: by which fact, and whether with the same content."""
+
+    fact_id: int
+    trace_id: str | None
+    same: bool
+
+
+def _settle_repeated(
+    draft: Draft,
+    incoming: Sequence[Incoming],
+    facts: dict[int, Fact],
+    first: dict[FactKey, int],
+    before: dict[FactKey, ledger.StoredFact],
+) -> dict[int, _Repeat]:
+    """The events whose key is taken: duplicates, or other content under a used key (C2)."""
+    repeated: dict[int, _Repeat] = {}
+    for index, fact in facts.items():
+        key = (fact.connection_id, fact.key)
+        stands = before.get(key)
+        if stands is not None:
+            same = stands.body == fact.body.decode() or same_fact(
+                read_stored(stands.body), incoming[index].event
+            )
+            repeated[index] = _Repeat(stands.fact_id, stands.trace_id, same)
+        elif first[key] != index:
+            winner = facts[first[key]]
+            same = winner.body == fact.body or same_fact(incoming[first[key]].event, incoming[index].event)
+            repeated[index] = _Repeat(winner.fact_id, winner.trace_id, same)
+        else:
+            continue
+        if not repeated[index].same:
+            draft.conflicts.append((key, fact.body.decode()))
+    return repeated
+
+
+def same_fact(one: Event, other: Event) -> bool:
+    """Whether two events under one key say the same: type, time and data as decoded (D15)."""
+    return type(one) is type(other) and one.time == other.time and one.data == other.data
+
+
+async def _collect(db: Connection, draft: Draft, masters: Masters) -> None:
+    """What the new facts of a batch bring, voids and waiting facts included."""
+    counted = [(fact, count) for fact in draft.new for count in fact.counts]
+    ids = await ledger.new_count_ids(db, len(counted)) if counted else []
+    counts = [CountEntry(count_id, fact, count) for count_id, (fact, count) in zip(ids, counted, strict=True)]
+    for fact in draft.new:
+        draft.work.add(fact)
+        if fact.held:
+            draft.held += [(fact, line) for line in fact.held]
+        if fact.time_basis == "skewed":
+            detail = f"{fact.source} sends times more than 5 minutes ahead of ours; they are booked at the time of receipt."
+            draft.opens.append(
+                Cause("source.clock_skew", f"source:{fact.source}", detail, fact.connection_id)
+            )
+    await voids.relate(db, draft, masters, counts)
+
+
+def trace_id(tag: str, fact_id: int) -> str:
+    """The trace id of a fact whose sender gave none: this ledger's tag and the fact's number (W3C: 32 hex digits)."""
+    return f"{tag}{fact_id:016x}"
+
+
+def _repeated_answer(fact: Fact, repeat: _Repeat, head: Head, done: Done) -> Result:
+    trace = repeat.trace_id or trace_id(head.tag, repeat.fact_id)
+    if repeat.same:
+        return Result(fact.key, "duplicate", trace)
+    exception_id = done.exception_ids["event.key_reused", f"key:{fact.source}:{fact.key}"]
+    return Result(
+        fact.key,
+        "held",
+        trace,
+        "event.key_reused",
+        "This key was used before with other content. The first stands; nothing of this one was booked.",
+        "/id",
+        public_id(exception_id),
+    )
+
+
+_IGNORED: dict[str, OutcomeName] = {
+    "void.of_void": "rejected",
+    "void.target_kind": "rejected",
+    "void.repeated": "duplicate",
+}
+
+
+def _answer(fact: Fact, entry: Incoming, draft: Draft, done: Done) -> Result:
+    trace = fact.trace_id or trace_id(draft.head.tag, fact.fact_id)
+    status, reason = draft.statuses.get(fact.fact_id, ("applied", None))
+    if status == "parked":
+        return Result(fact.key, "parked", trace, None, "It takes effect when the fact it names arrives.")
+    if status == "ignored" and reason in _IGNORED:
+        problem = Problem(reason, "", "/data/target")
+        return Result(fact.key, _IGNORED[reason], trace, reason, problem.meaning.title + ".", problem.pointer)
+    held = [
+        HeldAnswer(
+            entry.event.data.lines[line.index].line,  # type: ignore[union-attr]  # only lines are held
+            line.code,
+            line.pointer,
+            line.detail,
+            public_id(done.exception_ids[line.code, line.subject]),
+        )
+        for line in fact.held
+        if (line.code, line.subject) in done.exception_ids
+    ]
+    if not held:
+        return Result(fact.key, "applied", trace)
+    outcome: OutcomeName = "applied" if fact.moves or fact.counts else "held"
+    worst = held[0]
+    return Result(fact.key, outcome, trace, worst.code, worst.detail, worst.pointer, worst.exception_id, held)

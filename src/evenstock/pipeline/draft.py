@@ -1,0 +1,250 @@
+"""One batch on its way into the ledger: lock, load, decide, number, write. The only writer of the ledger (D2).
+
+    lock positions in one global order → load what counts need → decide (pure) → number and write → what follows from it
+
+Everything happens in the caller's transaction. What another writer changed meanwhile is noticed before the COMMIT and
+ends in `Changed`: the caller rolls back and does the batch again with fresh eyes.
+"""
+
+from collections import defaultdict
+from datetime import datetime
+
+import msgspec
+
+from evenstock.core.booking import (
+    Booking,
+    CountEntry,
+    Known,
+    Position,
+    PositionKey,
+    Work,
+    book,
+    slow_positions,
+)
+from evenstock.core.counting import is_late
+from evenstock.core.intake import Fact, HeldLine
+from evenstock.core.ordering import gaps, in_words, merge
+from evenstock.postgres import exceptions, ledger, masters, waiting
+from evenstock.postgres.database import Connection
+from evenstock.postgres.exceptions import Cause, HeldRow, StreamKey
+from evenstock.postgres.ledger import FactKey, Head
+from evenstock.postgres.waiting import Waiting
+
+
+class Changed(Exception):  # noqa: N818 - not an error: the world moved on while the batch was prepared
+    """Masters, or what is waited for, changed under a batch; it must be done again."""
+
+
+class MissingPositions(Exception):  # noqa: N818 - not an error: they are made and the batch is done again
+    """Positions must be made outside of the batch, before it (counting §3, step 0)."""
+
+    def __init__(self, keys: list[PositionKey]) -> None:
+        super().__init__(f"{len(keys)} positions")
+        self.keys = keys
+
+
+class Draft(msgspec.Struct):
+    """What a batch is going to do, collected before anything is locked."""
+
+    head: Head
+    masters_version: int
+    new: list[Fact] = []
+    work: Work = msgspec.field(default_factory=Work)
+    held: list[tuple[Fact, HeldLine]] = []
+    born_voided: list[CountEntry] = []  # counts that arrive together with their void
+    statuses: dict[int, tuple[str, str | None]] = {}
+    voids: list[tuple[int, int, str]] = []
+    parked: list[Waiting] = []
+    found: list[Waiting] = []
+    dropped: list[int] = []  # facts whose held lines are dropped
+    settled: list[tuple[int, int]] = []  # held lines that are booked now
+    opens: list[Cause] = []
+    closes: list[tuple[str, str]] = []
+    conflicts: list[tuple[FactKey, str]] = []  # other content under a key: key, body
+    sources: dict[int, str] = {}
+
+    def is_empty(self) -> bool:
+        """Whether nothing at all is to be written."""
+        return not (self.new or self.settled or self.conflicts)
+
+
+class Done(msgspec.Struct):
+    """What a batch did."""
+
+    ledger_seq: int
+    exception_ids: dict[tuple[str, str], int] = {}
+
+
+async def finish(db: Connection, draft: Draft, now: datetime) -> Done:
+    """Lock, load, decide and write a draft, inside the caller's transaction."""
+    if draft.is_empty():
+        return Done(draft.head.ledger_seq)
+    work = draft.work
+    keys = work.position_keys()
+    positions = await ledger.lock_positions(db, keys) if keys else {}
+    if len(positions) < len(keys):
+        raise MissingPositions([key for key in keys if key not in positions])
+    slow = slow_positions(work, positions)
+    known = await ledger.know(db, slow, positions) if slow else Known()
+    booking = book(work, positions, slow, known)
+    if draft.held and await masters.lock_version(db) != draft.masters_version:
+        raise Changed
+    place = await ledger.write(db, draft.head.batch_id, now, booking)
+    await _recheck(db, draft, place.parkings)
+    ids = await _follow(db, draft, booking, positions, place.ledger_seq, place.recorded_at)
+    return Done(place.ledger_seq, ids)
+
+
+async def _recheck(db: Connection, draft: Draft, parkings: int) -> None:
+    """With the ledger's order held: nobody began to wait for our facts, and what we wait for did not arrive."""
+    if parkings != draft.head.parkings and draft.new:
+        known = {(entry.awaited, entry.fact_id) for entry in draft.found}
+        own = [(fact.connection_id, fact.key) for fact in draft.new]
+        if any((entry.awaited, entry.fact_id) not in known for entry in await waiting.waiting_for(db, own)):
+            raise Changed
+    if draft.parked and await ledger.stored(db, {entry.awaited for entry in draft.parked}):
+        raise Changed
+
+
+async def _follow(
+    db: Connection,
+    draft: Draft,
+    booking: Booking,
+    positions: dict[PositionKey, Position],
+    ledger_seq: int,
+    now: datetime,
+) -> dict[tuple[str, str], int]:
+    """What follows from the movements: counts, voids, who waits, exceptions that begin or end."""
+    work = draft.work
+    opens, closes = list(draft.opens), list(draft.closes)
+    for alarm in booking.alarms:
+        subject = f"position:{alarm.item_id}@{alarm.location_id}"
+        if alarm.opens:
+            opens.append(Cause(alarm.code, subject, "", None, alarm.item_id, alarm.location_id))
+        else:
+            closes.append((alarm.code, subject))
+    opens += _voids_before_counts(work, positions)
+    if work.counts or draft.born_voided or work.voided or booking.adjusted:
+        await ledger.write_counts(
+            db,
+            [*work.counts, *draft.born_voided],
+            work.voided,
+            booking.adjusted,
+            born_voided=[entry.count_id for entry in draft.born_voided],
+        )
+    if work.counts:
+        opens += await _count_conflicts(db, work.counts)
+    if work.legs:
+        await _transfers(db, work, opens, closes)
+    await waiting.insert_voids(db, draft.voids)
+    await waiting.set_status(db, ((fact_id, *status) for fact_id, status in draft.statuses.items()))
+    await waiting.change(db, draft.parked, draft.found)
+    await _sequences(db, draft, opens, closes)
+    for fact, line in draft.held:
+        opens.append(Cause(line.code, line.subject, line.detail, fact.connection_id))
+    for (connection_id, key), _ in draft.conflicts:
+        source = draft.sources[connection_id]
+        opens.append(
+            Cause(
+                "event.key_reused",
+                f"key:{source}:{key}",
+                f"{source} used the key {key} again with other content.",
+                connection_id,
+            )
+        )
+    ids = await exceptions.open_causes(db, opens, now)
+    await exceptions.close_causes(db, closes, now)
+    await _lines(db, draft, ids, ledger_seq, now)
+    return ids
+
+
+async def _lines(
+    db: Connection, draft: Draft, ids: dict[tuple[str, str], int], ledger_seq: int, now: datetime
+) -> None:
+    """Held lines begin and end; contents that were refused under a used key are kept."""
+    rows = [
+        HeldRow(
+            fact.fact_id, line.index, line.code, line.subject, ids[line.code, line.subject], fact.occurred_at
+        )
+        for fact, line in draft.held
+    ]
+    await exceptions.hold(db, rows)
+    await exceptions.settle(db, draft.settled, now, ledger_seq)
+    await exceptions.drop(db, draft.dropped, now, ledger_seq)
+    if draft.settled or draft.dropped:
+        dropped = await exceptions.facts_settled(db, draft.dropped)
+        await waiting.set_status(db, ((fact_id, "ignored", "voided") for fact_id in dropped))
+        settled = await exceptions.facts_settled(db, (fact_id for fact_id, _ in draft.settled))
+        await waiting.set_status(db, ((fact_id, "applied", None) for fact_id in settled))
+        await exceptions.close_settled(db, now)
+    conflicts = [
+        (connection_id, key, body, ids["event.key_reused", f"key:{draft.sources[connection_id]}:{key}"])
+        for (connection_id, key), body in draft.conflicts
+    ]
+    await exceptions.keep_conflicts(db, conflicts, now)
+
+
+def _voids_before_counts(work: Work, positions: dict[PositionKey, Position]) -> list[Cause]:
+    """A sale voided as `never_left` after a count that may have seen its units: the two readings differ (C9)."""
+    return [
+        Cause(
+            "void.before_count",
+            f"void:{entry.fact_id}",
+            "A sale from before a count was voided after it; if the goods came back, the count has not seen them.",
+            None,
+            entry.move.item_id,
+            entry.move.location_id,
+        )
+        for entry in work.entries
+        if entry.reverses is not None
+        and entry.move.from_place == "customer"
+        and is_late(entry.occurred_at, positions[entry.move.item_id, entry.move.location_id].last_counted_at)
+    ]
+
+
+async def _count_conflicts(db: Connection, entries: list[CountEntry]) -> list[Cause]:
+    conflicting = await ledger.conflicting_counts(db, entries)
+    return [
+        Cause(
+            "count.conflict",
+            f"count:{entry.counted.item_id}@{entry.counted.location_id}:{entry.counted.scope}:{entry.counted.counted_at.isoformat()}",
+            f"Two counts of {entry.counted.scope} at {entry.counted.counted_at:%Y-%m-%d %H:%M:%S} UTC say different things.",
+            entry.fact.connection_id,
+            entry.counted.item_id,
+            entry.counted.location_id,
+        )
+        for entry in entries
+        if entry.count_id in conflicting
+    ]
+
+
+async def _transfers(db: Connection, work: Work, opens: list[Cause], closes: list[tuple[str, str]]) -> None:
+    """A transfer that has arrived in part is short until the rest comes (S52)."""
+    for transfer, item_id, from_id, to_id, shipped, received in await ledger.add_transfers(db, work.legs):
+        subject = f"transfer:{transfer}:{item_id}:{from_id}:{to_id}"
+        if 0 < received < shipped:
+            detail = f"Of the {shipped:,} units shipped under {transfer}, {received:,} arrived."
+            opens.append(Cause("transfer.short", subject, detail, None, item_id, to_id))
+        else:
+            closes.append(("transfer.short", subject))
+
+
+async def _sequences(db: Connection, draft: Draft, opens: list[Cause], closes: list[tuple[str, str]]) -> None:
+    """Numbers seen by stream; missing ones are shown, and never waited for."""
+    numbers: dict[StreamKey, list[int]] = defaultdict(list)
+    for fact in draft.new:
+        if fact.sequence is not None and fact.stream is not None:
+            numbers[fact.connection_id, fact.stream, fact.epoch].append(fact.sequence)
+    if not numbers:
+        return
+    before = await exceptions.load_streams(db, sorted(numbers))
+    after = {key: merge(before.get(key, ()), found) for key, found in numbers.items()}
+    await exceptions.store_streams(db, sorted(after.items()))
+    for key, seen in after.items():
+        connection_id, stream, epoch = key
+        subject = f"stream:{connection_id}:{stream}:{epoch}"
+        if missing := gaps(seen):
+            detail = f"{draft.sources[connection_id]}, stream {stream}: {in_words(missing)} did not arrive."
+            opens.append(Cause("source.sequence_gap", subject, detail, connection_id))
+        elif gaps(before.get(key, ())):
+            closes.append(("source.sequence_gap", subject))

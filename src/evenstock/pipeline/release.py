@@ -1,0 +1,131 @@
+"""Held lines whose master has come are booked, in the order in which they happened (D5)."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from evenstock.core.booking import CountEntry
+from evenstock.core.errors import Refusal
+from evenstock.core.events import ItemRef
+from evenstock.core.intake import Fact, HeldLine, prepare
+from evenstock.core.masters import Masters
+from evenstock.core.reading import read_stored
+from evenstock.pipeline.apply import ATTEMPTS_MAX, Memory
+from evenstock.pipeline.draft import Changed, Draft, MissingPositions, finish
+from evenstock.pipeline.voids import came_back
+from evenstock.postgres import exceptions, ledger, masters as stored_masters, waiting
+from evenstock.postgres.database import Connection
+from evenstock.postgres.exceptions import ReleasableLine
+
+LINES_MAX = 1_000  # of one batch
+BEGINNING = (datetime(1, 1, 1, tzinfo=UTC), 0, -1)
+
+Cursor = tuple[datetime, int, int]
+
+
+async def release(db: Connection, memory: Memory, subjects: Sequence[str], now: datetime) -> int:
+    """Book what waited for these subjects, batch by batch; return how many lines were booked."""
+    waiting_subjects = await stored_masters.waited_for(db, subjects)
+    if not waiting_subjects:
+        return 0
+    await memory.refresh(db)
+    booked, cursor = 0, BEGINNING
+    while True:
+        lines, number, cursor = await _with_patience(db, memory, waiting_subjects, cursor, now)
+        booked += number
+        if lines < LINES_MAX:
+            return booked
+
+
+async def _with_patience(
+    db: Connection, memory: Memory, subjects: Sequence[str], cursor: Cursor, now: datetime
+) -> tuple[int, int, Cursor]:
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            return await _release_some(db, memory, subjects, cursor, now)
+        except Changed:
+            await memory.refresh(db)
+        except MissingPositions as missing:
+            memory.positions.difference_update(missing.keys)
+            await memory.ensure_positions(db, missing.keys)
+    raise RuntimeError(f"the world changed {ATTEMPTS_MAX} times under one release")
+
+
+async def _release_some(
+    db: Connection, memory: Memory, subjects: Sequence[str], cursor: Cursor, now: datetime
+) -> tuple[int, int, Cursor]:
+    async with db.transaction():
+        head = await ledger.begin(db)
+        if head.version != memory.masters.version:
+            raise Changed
+        rows = await exceptions.releasable(db, subjects, cursor, LINES_MAX)
+        if not rows:
+            return 0, 0, cursor
+        draft = Draft(head, memory.masters.version)
+        draft.sources = {connection_id: id_ for id_, connection_id in memory.masters.connections.items()}
+        facts = await _facts(db, memory.masters, [line for line, _ in rows])
+        await _collect(db, draft, facts)
+        await finish(db, draft, now)
+    last, occurred_at = rows[-1]
+    return len(rows), len(draft.settled), (occurred_at, last.fact_id, last.line_index)
+
+
+async def _facts(
+    db: Connection, masters: Masters, lines: Sequence[ReleasableLine]
+) -> list[tuple[Fact, set[int]]]:
+    """Each fact with those of its held lines that may be booked now."""
+    by_fact: dict[int, list[ReleasableLine]] = {}
+    for line in lines:
+        by_fact.setdefault(line.fact_id, []).append(line)
+    events = {fact_id: read_stored(found[0].body) for fact_id, found in by_fact.items()}
+    refs: list[tuple[int, ItemRef]] = []
+    names: set[str] = set()
+    for fact_id, found in by_fact.items():
+        data = events[fact_id].data
+        names.update(
+            name
+            for field in ("location", "from_", "to")
+            if isinstance(name := getattr(data, field, None), str)
+        )
+        refs += [(found[0].connection_id, data.lines[line.line_index].item) for line in found]  # type: ignore[union-attr]
+    await stored_masters.read_missing(db, masters, refs, names)
+    facts = []
+    for fact_id, found in by_fact.items():
+        indexes = {line.line_index for line in found}
+        facts.append((_prepared(events[fact_id], found[0], indexes, masters), indexes))
+        facts[-1][0].fact_id = fact_id
+    return facts
+
+
+def _prepared(event, line: ReleasableLine, indexes: set[int], masters: Masters) -> Fact:  # type: ignore[no-untyped-def]
+    """The fact of these lines; a line that turns out not to fit its item stays held, under that cause."""
+    arguments = {"connection_id": line.connection_id, "received_at": line.received_at, "masters": masters}
+    held: list[HeldLine] = []
+    good = set(indexes)
+    for index in sorted(indexes):
+        try:
+            prepare(event, line.body.encode(), only=[index], **arguments)
+        except Refusal as refusal:
+            problem = refusal.problem
+            held.append(
+                HeldLine(index, problem.code, f"line:{line.fact_id}:{index}", problem.detail, problem.pointer)
+            )
+            good.discard(index)
+    fact: Fact = prepare(event, line.body.encode(), only=good, **arguments)
+    fact.held += held
+    return fact
+
+
+async def _collect(db: Connection, draft: Draft, facts: Sequence[tuple[Fact, set[int]]]) -> None:
+    goods = await waiting.voided(db, [fact.fact_id for fact, _ in facts])
+    counted = [(fact, count) for fact, _ in facts for count in fact.counts]
+    ids = await ledger.new_count_ids(db, len(counted)) if counted else []
+    draft.work.counts = [
+        CountEntry(count_id, fact, count) for count_id, (fact, count) in zip(ids, counted, strict=True)
+    ]
+    for fact, indexes in facts:
+        draft.work.add(fact)
+        draft.held += [(fact, line) for line in fact.held]
+        still = {line.index for line in fact.held}
+        draft.settled += [(fact.fact_id, index) for index in sorted(indexes - still)]
+        if goods.get(fact.fact_id) == "came_back":
+            draft.work.entries += came_back(fact, fact.moves)

@@ -1,0 +1,215 @@
+"""Facts that speak of other facts: voids take effect at their target's instant (C9), returns look for their sale.
+
+Whatever comes first waits for the other (`awaiting`); when both are there, they are booked as if they had come together.
+"""
+
+from collections.abc import Sequence
+
+from evenstock.core.booking import CountEntry, Entry
+from evenstock.core.events import CountVoided, FactVoided, SaleRecorded, StockCounted
+from evenstock.core.intake import Fact, TransferLeg, prepare
+from evenstock.core.ledger import Move
+from evenstock.core.masters import Masters
+from evenstock.core.reading import read_stored
+from evenstock.pipeline.draft import Draft
+from evenstock.postgres import ledger, waiting
+from evenstock.postgres.database import Connection
+from evenstock.postgres.exceptions import Cause
+from evenstock.postgres.ledger import FactKey, StoredFact
+from evenstock.postgres.waiting import Waiting
+
+VOID_TYPES = frozenset({kind.__struct_config__.tag for kind in (FactVoided, CountVoided)})
+COUNT_TYPE = StockCounted.__struct_config__.tag
+SALE_TYPE = SaleRecorded.__struct_config__.tag
+
+
+async def relate(db: Connection, draft: Draft, masters: Masters, counts: Sequence[CountEntry]) -> None:
+    """Add to the draft what voids in this batch, and facts that others wait for, change.
+
+    `counts` are the batch's new counts; those that a void in the batch takes away are moved to `born_voided`.
+    """
+    pointing = [fact for fact in draft.new if fact.target is not None or fact.original is not None]
+    if not pointing and not draft.head.waiting:
+        draft.work.counts = list(counts)
+        return
+    own = {(fact.connection_id, fact.key): fact for fact in draft.new}
+    awaited = await waiting.waiting_for(db, own) if draft.head.waiting else []
+    wanted = {key for fact in pointing if (key := _target_key(fact, masters)) is not None and key not in own}
+    relation = _Relation(db, draft, masters, own, await ledger.stored(db, wanted), counts)
+    await relation.load_voided()
+    for fact in pointing:
+        if fact.target is not None:
+            await relation.void(fact)
+        else:
+            relation.look_for_sale(fact)
+    for entry in awaited:
+        await relation.meet(entry)
+    draft.work.counts = relation.counts
+
+
+def _target_key(fact: Fact, masters: Masters) -> FactKey | None:
+    """The identity of the fact that a void or a return points to; None when its source is not known."""
+    reference = fact.target or fact.original
+    connection_id = masters.connections.get(reference.source) if reference is not None else None
+    return None if reference is None or connection_id is None else (connection_id, reference.id)
+
+
+class _Relation:
+    """The facts of one batch and what they point to."""
+
+    def __init__(
+        self,
+        db: Connection,
+        draft: Draft,
+        masters: Masters,
+        own: dict[FactKey, Fact],
+        stored: dict[FactKey, StoredFact],
+        counts: Sequence[CountEntry],
+    ) -> None:
+        self.db = db
+        self.draft = draft
+        self.masters = masters
+        self.own = own
+        self.stored = stored
+        self.counts = list(counts)
+        self.voided: set[int] = set()
+
+    async def load_voided(self) -> None:
+        self.voided = set(await waiting.voided(self.db, [fact.fact_id for fact in self.stored.values()]))
+
+    def look_for_sale(self, fact: Fact) -> None:
+        """A return whose sale is not known is flagged until the sale arrives; its units are in quarantine anyway (D5)."""
+        key = _target_key(fact, self.masters)
+        if key in self.own or key in self.stored:
+            return
+        sale = fact.original.id if fact.original is not None else ""
+        detail = f"The return {fact.key} names the sale {sale}, which is not known."
+        self.draft.opens.append(
+            Cause("return.without_sale", f"return:{fact.fact_id}", detail, fact.connection_id)
+        )
+        if key is not None:
+            self.draft.parked.append(Waiting(key, "return", fact.fact_id))
+
+    async def meet(self, entry: Waiting) -> None:
+        """The fact that somebody waited for is in this batch."""
+        target = self.own[entry.awaited]
+        self.draft.found.append(entry)
+        if entry.kind == "return":
+            self.draft.closes.append(("return.without_sale", f"return:{entry.fact_id}"))
+            return
+        event = read_stored(entry.body)
+        assert entry.received_at is not None  # noqa: S101 - it comes from the table
+        void = prepare(
+            event,
+            entry.body.encode(),
+            connection_id=entry.connection_id,
+            received_at=entry.received_at,
+            masters=self.masters,
+        )
+        void.fact_id = entry.fact_id
+        self.draft.statuses[void.fact_id] = ("applied", None)
+        await self._take_effect(void, target, None)
+
+    async def void(self, fact: Fact) -> None:
+        """A void in this batch: it finds its target in the batch, in the ledger, or waits for it."""
+        key = _target_key(fact, self.masters)
+        if key is None or (key not in self.own and key not in self.stored):
+            self._park(fact, key)
+            return
+        await self._take_effect(fact, self.own.get(key), self.stored.get(key))
+
+    def _park(self, fact: Fact, key: FactKey | None) -> None:
+        if key is None:
+            self._ignore(fact, "void.target_kind")
+            return
+        self.draft.statuses[fact.fact_id] = ("parked", None)
+        self.draft.parked.append(Waiting(key, "void", fact.fact_id))
+
+    def _ignore(self, fact: Fact, reason: str) -> None:
+        self.draft.statuses[fact.fact_id] = ("ignored", reason)
+
+    async def _take_effect(self, void: Fact, own: Fact | None, stored: StoredFact | None) -> None:
+        target_id, target_type = (own.fact_id, own.type) if own is not None else (stored.fact_id, stored.type)  # type: ignore[union-attr]
+        if reason := self._refusal(void, target_id, target_type):
+            self._ignore(void, reason)
+            return
+        assert void.goods is not None  # noqa: S101 - only voids come here
+        self.voided.add(target_id)
+        self.draft.voids.append((target_id, void.fact_id, void.goods))
+        if void.goods != "came_back":
+            self.draft.dropped.append(target_id)
+            self.draft.held = [(fact, line) for fact, line in self.draft.held if fact.fact_id != target_id]
+        if void.goods == "count":
+            await self._void_counts(void, target_id, own)
+            return
+        moves = (
+            [(move, own.occurred_at) for move in own.moves]
+            if own
+            else await ledger.own_moves(self.db, target_id)
+        )
+        if void.goods == "came_back":
+            self.draft.work.entries += came_back(void, [move for move, _ in moves])
+            return
+        self.draft.work.entries += [Entry(void.fact_id, reverse(move), at, target_id) for move, at in moves]
+        self.draft.work.legs += [_negative(leg) for leg in (own.legs if own else self._legs(stored))]
+
+    def _refusal(self, void: Fact, target_id: int, target_type: str) -> str | None:
+        if target_type in VOID_TYPES:
+            return "void.of_void"
+        if (target_type == COUNT_TYPE) != (void.goods == "count"):
+            return "void.target_kind"
+        if void.goods == "came_back" and target_type != SALE_TYPE:
+            return "void.target_kind"
+        return "void.repeated" if target_id in self.voided else None
+
+    async def _void_counts(self, void: Fact, target_id: int, own: Fact | None) -> None:
+        if own is None:
+            self.draft.work.voided += await ledger.counts_of(self.db, target_id, void.fact_id)
+            return
+        self.draft.born_voided += [entry for entry in self.counts if entry.fact.fact_id == target_id]
+        self.counts = [entry for entry in self.counts if entry.fact.fact_id != target_id]
+
+    def _legs(self, stored: StoredFact | None) -> list[TransferLeg]:
+        if stored is None or not stored.type.startswith("Transfer"):
+            return []
+        fact = prepare(
+            read_stored(stored.body),
+            stored.body.encode(),
+            connection_id=stored.connection_id,
+            received_at=stored.received_at,
+            masters=self.masters,
+        )
+        return fact.legs
+
+
+def reverse(move: Move) -> Move:
+    """The move that undoes a move."""
+    return Move(
+        move.item_id, move.location_id, move.to_place, move.from_place, move.quantity, "void", move.line
+    )
+
+
+def came_back(void: Fact, moves: Sequence[Move]) -> list[Entry]:
+    """Goods of a voided sale that really returned: a return with the void's own instant (C9)."""
+    return [
+        Entry(
+            void.fact_id,
+            Move(
+                move.item_id, move.location_id, "customer", "quarantine", move.quantity, "return", move.line
+            ),
+            void.occurred_at,
+        )
+        for move in moves
+        if (move.from_place, move.to_place) == ("sellable", "customer")
+    ]
+
+
+def _negative(leg: TransferLeg) -> TransferLeg:
+    return TransferLeg(
+        leg.transfer,
+        leg.item_id,
+        leg.from_location_id,
+        leg.to_location_id,
+        shipped=-leg.shipped,
+        received=-leg.received,
+    )

@@ -1,0 +1,27 @@
+"""Which faults of the database mean what, for those who must not know the driver."""
+
+import asyncio
+from typing import Final
+
+import asyncpg
+
+# The session is gone; whether the last transaction was committed is not known.
+CONNECTION_LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    asyncio.TimeoutError,
+)
+# Nothing was committed, and the same again may well go through.
+TRANSIENT: Final = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.QueryCanceledError,
+)
+ANY: Final = (asyncpg.PostgresError, *CONNECTION_LOST)

@@ -1,0 +1,67 @@
+"""Facts that wait for another fact: a void before its target, a return before its sale."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from evenstock.postgres.database import Connection
+from evenstock.postgres.ledger import FactKey
+from evenstock.postgres.queries import load
+from evenstock.postgres.rows import tuples
+
+SQL: Final = load("waiting")
+
+Kind = Literal["void", "return"]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A fact (fact_id) that waits for the fact `awaited`."""
+
+    awaited: FactKey
+    kind: Kind
+    fact_id: int
+    body: str = ""
+    occurred_at: datetime | None = None
+    received_at: datetime | None = None
+    connection_id: int = 0
+
+
+async def waiting_for(db: Connection, keys: Iterable[FactKey]) -> list[Waiting]:
+    """Who waits for these keys."""
+    wanted = list(keys)
+    rows = await db.fetch(SQL.waiting_for, [key[0] for key in wanted], [key[1] for key in wanted])
+    return [Waiting((connection_id, key), *rest) for connection_id, key, *rest in rows]
+
+
+async def change(db: Connection, parked: Sequence[Waiting], found: Sequence[Waiting]) -> None:
+    """Note who waits from now on, and who does not any more; with the ledger's order held."""
+    names = ("c", "k", "a", "w")
+    if parked:
+        await db.execute(
+            SQL.park, tuples(names, ((*entry.awaited, entry.fact_id, entry.kind) for entry in parked))
+        )
+    if found:
+        await db.execute(SQL.unpark, tuples(names[:3], ((*entry.awaited, entry.fact_id) for entry in found)))
+    if parked or found:
+        await db.execute(SQL.note_waiting, len(parked), len(parked) - len(found))
+
+
+async def set_status(db: Connection, rows: Iterable[tuple[int, str, str | None]]) -> None:
+    """What became of facts: (fact_id, status, reason)."""
+    if document := list(rows):
+        await db.execute(SQL.set_status, tuples(("a", "s", "r"), document))
+
+
+async def voided(db: Connection, fact_ids: Sequence[int]) -> dict[int, str]:
+    """Which of these facts are voided, and what became of the goods."""
+    if not fact_ids:
+        return {}
+    return {row["target_fact_id"]: row["goods"] for row in await db.fetch(SQL.voids_of, list(fact_ids))}
+
+
+async def insert_voids(db: Connection, rows: Sequence[tuple[int, int, str]]) -> None:
+    """Voids that took effect: (target, void, goods)."""
+    if rows:
+        await db.execute(SQL.insert_voids, tuples(("t", "v", "g"), rows))
