@@ -1,0 +1,43 @@
+"""How the hub speaks to whoever watches it: one line per event on stderr, words on a terminal, JSON elsewhere.
+
+An event is `noun.past_tense` with its facts as keys: `log.info("batch.applied", events=500)`.
+"""
+
+import sys
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from evenstock.settings import LogLevel
+
+LEVELS: Final[dict[LogLevel, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure(level: LogLevel) -> None:
+    """Set the process's log up, once, at its start."""
+    human = sys.stderr.isatty()
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if human:
+        shared += [
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=("timestamp", "level", "event")),
+        ]
+    else:
+        shared += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_json)]
+    structlog.configure(
+        processors=shared,
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+        if human
+        else structlog.BytesLoggerFactory(sys.stderr.buffer),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _json(event: Any, **_: Any) -> bytes:
+    return msgspec.json.encode(event, enc_hook=str)

@@ -1,0 +1,1 @@
+"""Memory: what has happened, kept in PostgreSQL. The only package that talks to the driver."""

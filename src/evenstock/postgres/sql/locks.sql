@@ -1,0 +1,13 @@
+-- Every lock of ours that is not on a row of our tables, in one place. Hints within one server: what must be right
+-- across servers is held by constraints.
+
+-- name: migrating
+-- One migration at a time per schema. Held by the session, so the server frees it however the session ends.
+SELECT pg_advisory_lock(hashtextextended('evenstock/migrating/' || $1, 0));
+
+-- name: migrated
+SELECT pg_advisory_unlock(hashtextextended('evenstock/migrating/' || $1, 0));
+
+-- name: granting
+-- Roles belong to the whole server, so making and granting them waits for other schemas' migrations too.
+SELECT pg_advisory_xact_lock(hashtextextended('evenstock/granting', 0));
