@@ -158,36 +158,43 @@ class Booking(msgspec.Struct):
 def slow_positions(work: Work, positions: Mapping[PositionKey, Position]) -> dict[PositionKey, SlowPosition]:
     """The positions that cannot just be added up: counted, un-counted, or touched at or before their last count."""
     slow: dict[PositionKey, SlowPosition] = {}
-
-    def touch(spot: PositionKey, at: datetime) -> SlowPosition:
-        found = slow.get(spot)
-        if found is None:
-            found = slow[spot] = SlowPosition(at)
-        elif at < found.since:
-            found.since = at
-        return found
-
     for count in work.counts:
         spot = (count.counted.item_id, count.counted.location_id)
-        touch(spot, count.counted.counted_at).counts.append(count)
+        _touch(slow, spot, count.counted.counted_at).counts.append(count)
     for voided in work.voided:
-        touch((voided.item_id, voided.location_id), voided.count.counted_at).voided.append(voided)
+        _touch(slow, (voided.item_id, voided.location_id), voided.count.counted_at).voided.append(voided)
     for entry in work.entries:
         spot = (entry.move.item_id, entry.move.location_id)
         if is_late(entry.occurred_at, positions[spot].last_counted_at):
-            touch(spot, entry.occurred_at)
+            _touch(slow, spot, entry.occurred_at)
     if slow:
         for entry in work.entries:
             spot = (entry.move.item_id, entry.move.location_id)
             if spot in slow:
-                move = entry.move
-                touch(spot, entry.occurred_at).deltas.append(
-                    Delta(
-                        entry.occurred_at, entry.fact_id, move.from_place, move.to_place, move.quantity,
-                        reversal=entry.reverses is not None,
-                    )
-                )  # fmt: skip
+                _touch(slow, spot, entry.occurred_at).deltas.append(_delta(entry))
     return slow
+
+
+def _touch(slow: dict[PositionKey, SlowPosition], spot: PositionKey, at: datetime) -> SlowPosition:
+    """The slow position there, reaching back at least to this instant."""
+    found = slow.get(spot)
+    if found is None:
+        found = slow[spot] = SlowPosition(at)
+    elif at < found.since:
+        found.since = at
+    return found
+
+
+def _delta(entry: Entry) -> Delta:
+    move = entry.move
+    return Delta(
+        entry.occurred_at,
+        entry.fact_id,
+        move.from_place,
+        move.to_place,
+        move.quantity,
+        reversal=entry.reverses is not None,
+    )
 
 
 def book(
@@ -218,7 +225,7 @@ def book(
             counted_at[spot] = max(entry.counted.counted_at for entry in position.counts)
     for spot in sorted(totals):
         total = totals[spot]
-        booking.changes.append(Change(*spot, *total, counted_at.get(spot)))
+        booking.changes.append(Change(*spot, total[0], total[1], total[2], total[3], counted_at.get(spot)))
         booking.alarms.extend(_alarms(spot, positions[spot].vector, total))
     return booking
 

@@ -33,10 +33,10 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("stock.below_condition", 409, "Counted less than quarantine and damaged hold", "Count each bucket by itself: sellable, quarantine, damaged."),
         Meaning("transfer.short", 409, "Shipped units did not arrive", "Find the units, receive them, or adjust them away."),
         Meaning("return.without_sale", 409, "A return whose sale is not known", "Nothing: the units wait in quarantine; it closes when the sale arrives."),
-        # count
+        # counts
         Meaning("count.conflict", 409, "Two counts of one instant disagree", "The last by key stands. Void the wrong one with CountVoided."),
         Meaning("count.from_the_future", 422, "A count from the future", "Set the device's clock; void this count and send it under a new key."),
-        # void
+        # facts that were mistakes
         Meaning("void.before_count", 409, "A sale was voided across a count", "If the goods came back, send the void with goods=came_back under a new key."),
         Meaning("void.of_void", 422, "A void cannot be voided", "Send the original fact again under a new key."),
         Meaning("void.target_kind", 422, "This void does not fit its target", "Use CountVoided for counts and FactVoided for every other fact."),
@@ -44,7 +44,7 @@ MEANINGS: dict[str, Meaning] = {
         # clock, sequence
         Meaning("source.clock_skew", 409, "A clock runs ahead", "Set the device's clock. Its facts are booked at the time of receipt."),
         Meaning("source.sequence_gap", 409, "Tickets are missing", "Ask the source to send the missing numbers again."),
-        # event: identity and shape
+        # events, their identity and shape
         Meaning("event.key_reused", 409, "A key was used again with other content", "The first stands. Send the correction under a new key."),
         Meaning("event.malformed", 422, "The event does not have its shape", "Correct the field that the pointer names and send it again."),
         Meaning("event.unknown_type", 422, "Unknown event type", "Use one of the types in /openapi.json, with its version: SaleRecorded.v1."),

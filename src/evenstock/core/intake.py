@@ -5,7 +5,7 @@ arrive. Lines whose master is missing are held by the line (D5); what is malform
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -196,7 +196,7 @@ def _resolve(fact: Fact, event: Event, masters: Masters, only: Collection[int] |
         fact.legs = [_leg(event, line, here, there) for line in known]
 
 
-def _check_lines(event: Event, lines: list[object]) -> None:
+def _check_lines(event: Event, lines: Sequence[object]) -> None:
     seen: set[str] = set()
     for index, line in enumerate(lines):
         name: str = line.line  # type: ignore[attr-defined]

@@ -99,7 +99,9 @@ class KnownLine(msgspec.Struct, frozen=True, gc=False):
     units: int
 
 
-def moves_for(event: Event, lines: Sequence[KnownLine], here: int, there: int) -> list[Move]:
+def moves_for(  # noqa: PLR0911 - one return for each kind of fact
+    event: Event, lines: Sequence[KnownLine], here: int, there: int
+) -> list[Move]:
     """What a fact does to stock: its own moves, line by line.
 
     `here` is the fact's location; for a transfer it is where the goods left and `there` where they go. Counts and voids
@@ -150,7 +152,7 @@ def moves_for(event: Event, lines: Sequence[KnownLine], here: int, there: int) -
                     k.item_id,
                     here,
                     "quarantine",
-                    k.line.to or event.data.to,
+                    _destination(k, event),
                     k.units,
                     "disposition",
                     k.line.line,
@@ -161,6 +163,13 @@ def moves_for(event: Event, lines: Sequence[KnownLine], here: int, there: int) -
             return []
         case _:
             assert_never(event)
+
+
+def _destination(known: KnownLine, event: DispositionDecided) -> Place:
+    """Where disposed units go; that the line or its event says so was checked at intake."""
+    to: Place | None = known.line.to or event.data.to
+    assert to is not None  # noqa: S101 - checked at intake
+    return to
 
 
 def _shipped(known: KnownLine, here: int, there: int) -> tuple[Move, Move]:

@@ -95,7 +95,7 @@ def units(quantity: Quantity, scale: int, factor: Factor = ONE) -> int:
     Raises Refusal `stock.too_precise` when it does not come out even, `quantity.too_large` beyond UNITS_MAX.
     """
     if quantity.decimals == 0 and factor is ONE:
-        result, rest = quantity.digits * 10**scale, 0
+        result, rest = quantity.digits * int(10**scale), 0
     else:
         result, rest = divmod(
             quantity.digits * factor.numerator * 10**scale, 10**quantity.decimals * factor.denominator
@@ -114,7 +114,7 @@ def plain(number: int, scale: int) -> str:
     """`number / 10^scale` in plain digits, without trailing zeros: (1500, 3) is 1.5."""
     if scale == 0:
         return str(number)
-    whole, part = divmod(abs(number), 10**scale)
+    whole, part = divmod(abs(number), int(10**scale))
     text = f"{whole}.{part:0{scale}}".rstrip("0").rstrip(".")
     return f"-{text}" if number < 0 else text
 

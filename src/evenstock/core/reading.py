@@ -158,19 +158,30 @@ def is_identifier(text: str) -> bool:
     return all(unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for char in text)
 
 
-def read_events(body: bytes) -> list[Received | Refused]:
+class Reading(msgspec.Struct, frozen=True):
+    """What a body held, entry by entry, and whether it was an array."""
+
+    entries: list[Received | Refused]
+    is_array: bool
+
+    def prefix(self, index: int) -> str:
+        """The JSON Pointer of an entry."""
+        return f"/{index}" if self.is_array else ""
+
+
+def read_events(body: bytes) -> Reading:
     """The events in a request body: one event, or an array of them.
 
     Raises Refusal where nothing of the body can be used: `json.malformed`, `limit.depth`, `limit.batch`.
     """
     value = read_json(body)
     if not isinstance(value, list):
-        return [_read_event(value, "")]
+        return Reading([_read_event(value, "")], is_array=False)
     if len(value) > BATCH_EVENTS_MAX:
         raise Refusal(
             "limit.batch", f"{len(value):,} events in one request; at most {BATCH_EVENTS_MAX:,} are taken."
         )
-    return [_read_event(entry, f"/{index}") for index, entry in enumerate(value)]
+    return Reading([_read_event(entry, f"/{index}") for index, entry in enumerate(value)], is_array=True)
 
 
 def read_event(value: object) -> Received | Refused:
@@ -181,7 +192,8 @@ def read_event(value: object) -> Received | Refused:
 def read_stored(body: str | bytes) -> Event:
     """An accepted event, from the canonical JSON that was kept of it."""
     value = json.loads(body, parse_float=Decimal)
-    return _decoder.decode(_decimals_as_text.encode(value))
+    event: Event = _decoder.decode(_decimals_as_text.encode(value))
+    return event
 
 
 def _read_event(value: Any, prefix: str) -> Received | Refused:

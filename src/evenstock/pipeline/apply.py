@@ -11,13 +11,14 @@ import msgspec
 
 from evenstock.core.booking import CountEntry
 from evenstock.core.errors import Problem, Refusal
-from evenstock.core.events import Event, TransferReceived, TransferShipped
+from evenstock.core.events import Event, ItemRef, TransferReceived, TransferShipped
 from evenstock.core.intake import Fact, prepare
 from evenstock.core.masters import Masters
 from evenstock.core.reading import read_stored
 from evenstock.pipeline import voids
 from evenstock.pipeline.draft import Changed, Done, Draft, MissingPositions, finish
-from evenstock.postgres import ledger, masters as stored_masters
+from evenstock.postgres import ledger
+from evenstock.postgres import masters as stored_masters
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import Cause, public_id
 from evenstock.postgres.ledger import FactKey, Head
@@ -150,9 +151,9 @@ async def _attempt(db: Connection, memory: Memory, incoming: Sequence[Incoming],
     return Applied(done.ledger_seq, [answer for answer in answers if answer is not None])
 
 
-def _named(incoming: Sequence[Incoming]) -> tuple[list[tuple[int, object]], list[str]]:
+def _named(incoming: Sequence[Incoming]) -> tuple[list[tuple[int, ItemRef]], list[str]]:
     """The items and locations that a batch names."""
-    refs: list[tuple[int, object]] = []
+    refs: list[tuple[int, ItemRef]] = []
     locations: list[str] = []
     for entry in incoming:
         data = entry.event.data

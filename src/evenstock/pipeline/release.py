@@ -1,18 +1,19 @@
 """Held lines whose master has come are booked, in the order in which they happened (D5)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from evenstock.core.booking import CountEntry
 from evenstock.core.errors import Refusal
-from evenstock.core.events import ItemRef
+from evenstock.core.events import Event, ItemRef
 from evenstock.core.intake import Fact, HeldLine, prepare
 from evenstock.core.masters import Masters
 from evenstock.core.reading import read_stored
 from evenstock.pipeline.apply import ATTEMPTS_MAX, Memory
 from evenstock.pipeline.draft import Changed, Draft, MissingPositions, finish
 from evenstock.pipeline.voids import came_back
-from evenstock.postgres import exceptions, ledger, masters as stored_masters, waiting
+from evenstock.postgres import exceptions, ledger, waiting
+from evenstock.postgres import masters as stored_masters
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import ReleasableLine
 
@@ -62,11 +63,11 @@ async def _release_some(
             return 0, 0, cursor
         draft = Draft(head, memory.masters.version)
         draft.sources = {connection_id: id_ for id_, connection_id in memory.masters.connections.items()}
-        facts = await _facts(db, memory.masters, [line for line, _ in rows])
+        facts = await _facts(db, memory.masters, rows)
         await _collect(db, draft, facts)
         await finish(db, draft, now)
-    last, occurred_at = rows[-1]
-    return len(rows), len(draft.settled), (occurred_at, last.fact_id, last.line_index)
+    last = rows[-1]
+    return len(rows), len(draft.settled), (last.occurred_at, last.fact_id, last.line_index)
 
 
 async def _facts(
@@ -96,27 +97,37 @@ async def _facts(
     return facts
 
 
-def _prepared(event, line: ReleasableLine, indexes: set[int], masters: Masters) -> Fact:  # type: ignore[no-untyped-def]
+def _prepared(event: Event, line: ReleasableLine, indexes: set[int], masters: Masters) -> Fact:
     """The fact of these lines; a line that turns out not to fit its item stays held, under that cause."""
-    arguments = {"connection_id": line.connection_id, "received_at": line.received_at, "masters": masters}
+
+    def lines(only: Collection[int]) -> Fact:
+        return prepare(
+            event,
+            line.body.encode(),
+            connection_id=line.connection_id,
+            received_at=line.received_at,
+            masters=masters,
+            only=only,
+        )
+
     held: list[HeldLine] = []
     good = set(indexes)
     for index in sorted(indexes):
         try:
-            prepare(event, line.body.encode(), only=[index], **arguments)
+            lines([index])
         except Refusal as refusal:
             problem = refusal.problem
             held.append(
                 HeldLine(index, problem.code, f"line:{line.fact_id}:{index}", problem.detail, problem.pointer)
             )
             good.discard(index)
-    fact: Fact = prepare(event, line.body.encode(), only=good, **arguments)
+    fact = lines(good)
     fact.held += held
     return fact
 
 
 async def _collect(db: Connection, draft: Draft, facts: Sequence[tuple[Fact, set[int]]]) -> None:
-    goods = await waiting.voided(db, [fact.fact_id for fact, _ in facts])
+    voided = await waiting.voided(db, [fact.fact_id for fact, _ in facts])
     counted = [(fact, count) for fact, _ in facts for count in fact.counts]
     ids = await ledger.new_count_ids(db, len(counted)) if counted else []
     draft.work.counts = [
@@ -127,5 +138,6 @@ async def _collect(db: Connection, draft: Draft, facts: Sequence[tuple[Fact, set
         draft.held += [(fact, line) for line in fact.held]
         still = {line.index for line in fact.held}
         draft.settled += [(fact.fact_id, index) for index in sorted(indexes - still)]
-        if goods.get(fact.fact_id) == "came_back":
-            draft.work.entries += came_back(fact, fact.moves)
+        void = voided.get(fact.fact_id)
+        if void is not None and void.goods == "came_back":
+            draft.work.entries += came_back(void.void_fact_id, void.occurred_at, fact.moves)

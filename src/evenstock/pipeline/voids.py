@@ -4,6 +4,7 @@ Whatever comes first waits for the other (`awaiting`); when both are there, they
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from evenstock.core.booking import CountEntry, Entry
 from evenstock.core.events import CountVoided, FactVoided, SaleRecorded, StockCounted
@@ -148,7 +149,7 @@ class _Relation:
             else await ledger.own_moves(self.db, target_id)
         )
         if void.goods == "came_back":
-            self.draft.work.entries += came_back(void, [move for move, _ in moves])
+            self.draft.work.entries += came_back(void.fact_id, void.occurred_at, [move for move, _ in moves])
             return
         self.draft.work.entries += [Entry(void.fact_id, reverse(move), at, target_id) for move, at in moves]
         self.draft.work.legs += [_negative(leg) for leg in (own.legs if own else self._legs(stored))]
@@ -189,15 +190,15 @@ def reverse(move: Move) -> Move:
     )
 
 
-def came_back(void: Fact, moves: Sequence[Move]) -> list[Entry]:
+def came_back(void_fact_id: int, at: datetime, moves: Sequence[Move]) -> list[Entry]:
     """Goods of a voided sale that really returned: a return with the void's own instant (C9)."""
     return [
         Entry(
-            void.fact_id,
+            void_fact_id,
             Move(
                 move.item_id, move.location_id, "customer", "quarantine", move.quantity, "return", move.line
             ),
-            void.occurred_at,
+            at,
         )
         for move in moves
         if (move.from_place, move.to_place) == ("sellable", "customer")

@@ -28,6 +28,7 @@ STATEMENTS_CACHED_MAX: Final = 200
 
 # Generic for the type checker only.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Record: TypeAlias = asyncpg.Record
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 

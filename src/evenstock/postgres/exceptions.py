@@ -47,7 +47,7 @@ class ReleasableLine(msgspec.Struct, frozen=True):
     key: str
     body: str
     received_at: datetime
-    status: str
+    occurred_at: datetime
 
 
 StreamKey = tuple[int, str, str]  # connection_id, stream, epoch
@@ -85,10 +85,10 @@ async def hold(db: Connection, rows: Sequence[HeldRow]) -> None:
 
 async def releasable(
     db: Connection, subjects: Sequence[str], after: tuple[datetime, int, int], limit: int
-) -> list[tuple[ReleasableLine, datetime]]:
+) -> list[ReleasableLine]:
     """The next lines that wait for these subjects, oldest first, locked."""
     rows = await db.fetch(SQL.lines_to_release, list(subjects), *after, limit)
-    return [(ReleasableLine(*list(row.values())[:9]), row["occurred_at"]) for row in rows]
+    return [ReleasableLine(*row.values()) for row in rows]
 
 
 async def settle(db: Connection, lines: Iterable[tuple[int, int]], now: datetime, ledger_seq: int) -> None:

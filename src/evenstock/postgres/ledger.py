@@ -18,7 +18,7 @@ from evenstock.core.booking import (
 from evenstock.core.counting import Loaded
 from evenstock.core.intake import Fact, TransferLeg
 from evenstock.core.ledger import Count, Move
-from evenstock.postgres.database import Connection
+from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.queries import load
 from evenstock.postgres.rows import document, tuples
 
@@ -128,7 +128,10 @@ async def create_positions(db: Connection, keys: Sequence[PositionKey]) -> None:
 async def lock_positions(db: Connection, keys: Sequence[PositionKey]) -> dict[PositionKey, Position]:
     """Lock positions in the global order and tell their balances."""
     rows = await db.fetch(SQL.lock_positions, [key[0] for key in keys], [key[1] for key in keys])
-    return {(i, l): Position((s, q, d, t), r, a, c) for i, l, s, q, d, t, r, a, c in rows}
+    return {
+        (item, location): Position((s, q, d, t), reserved, allocated, counted_at)
+        for item, location, s, q, d, t, reserved, allocated, counted_at in rows
+    }
 
 
 async def new_count_ids(db: Connection, number: int) -> list[int]:
@@ -178,17 +181,16 @@ async def _kept(db: Connection, entries: Sequence[CountEntry]) -> dict[int, int]
     return {row["count_id"]: row["kept"] for row in await db.fetch(COUNTS.left_within, rows)}
 
 
-def _count(row: Mapping[str, object] | object) -> Count:
-    get = row.__getitem__  # type: ignore[union-attr]  # a Record, read by name
+def _count(row: Record) -> Count:
     return Count(
-        count_id=get("count_id"),
-        key=(get("source"), get("key"), get("line")),
-        scope=get("scope"),
-        started_at=get("started_at"),
-        counted_at=get("counted_at"),
-        quantity=get("quantity"),
-        opening=get("opening"),
-        adjusted=get("adjusted"),
+        count_id=row["count_id"],
+        key=(row["source"], row["key"], row["line"]),
+        scope=row["scope"],
+        started_at=row["started_at"],
+        counted_at=row["counted_at"],
+        quantity=row["quantity"],
+        opening=row["opening"],
+        adjusted=row["adjusted"],
     )
 
 

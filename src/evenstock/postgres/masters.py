@@ -8,7 +8,7 @@ from evenstock.core.errors import Refusal
 from evenstock.core.events import ItemRef
 from evenstock.core.masters import Item, Location, Masters, canonical_gtin
 from evenstock.core.quantity import Factor
-from evenstock.postgres.database import Connection
+from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.queries import load
 from evenstock.postgres.rows import tuples
 
@@ -29,41 +29,34 @@ async def read_missing(
     db: Connection, masters: Masters, refs: Iterable[tuple[int, ItemRef]], locations: Iterable[str]
 ) -> None:
     """Read the items and locations that `masters` does not have yet."""
-    skus, gtins, codes = set[str](), set[str](), set[tuple[int, str]]()
-    for connection_id, ref in refs:
-        if ref.sku is not None:
-            if ref.sku not in masters.items_by_sku:
-                skus.add(ref.sku)
-        elif ref.gtin is not None:
-            if (gtin := canonical_gtin(ref.gtin)) not in masters.items_by_gtin:
-                gtins.add(gtin)
-        elif ref.id is not None and (connection_id, ref.id) not in masters.items_by_code:
-            codes.add((connection_id, ref.id))
-    missing = {name for name in locations if name not in masters.locations}
-    if missing:
-        for row in await db.fetch(SQL.locations_by_id, sorted(missing)):
+    if unknown := sorted({name for name in locations if name not in masters.locations}):
+        for row in await db.fetch(SQL.locations_by_id, unknown):
             masters.locations[row["id"]] = Location(row["location_id"], row["id"], row["count_policy"])
-    rows: list[Any] = []
-    if skus:
-        rows += await db.fetch(SQL.items_by_sku, sorted(skus))
-    if gtins:
-        rows += await db.fetch(SQL.items_by_gtin, sorted(gtins))
-    if codes:
-        ordered = sorted(codes)
-        rows += await db.fetch(SQL.items_by_code, [c for c, _ in ordered], [k for _, k in ordered])
-    if not rows:
-        return
+    missing = {
+        (connection_id, ref) for connection_id, ref in refs if masters.item(ref, connection_id) is None
+    }
+    if missing:
+        await _read_items(db, masters, missing)
+
+
+async def _read_items(db: Connection, masters: Masters, missing: set[tuple[int, ItemRef]]) -> None:
+    skus = sorted({ref.sku for _, ref in missing if ref.sku is not None})
+    gtins = sorted({canonical_gtin(ref.gtin) for _, ref in missing if ref.gtin is not None})
+    codes = sorted({(connection_id, ref.id) for connection_id, ref in missing if ref.id is not None})
+    by_sku = await db.fetch(SQL.items_by_sku, skus) if skus else []
+    by_gtin = await db.fetch(SQL.items_by_gtin, gtins) if gtins else []
+    by_code = await db.fetch(SQL.items_by_code, [c for c, _ in codes], [k for _, k in codes]) if codes else []
+    found = sorted({row["item_id"] for row in (*by_sku, *by_gtin, *by_code)})
     uoms: dict[int, dict[str, Factor]] = {}
-    for row in await db.fetch(SQL.uoms_of, sorted({row["item_id"] for row in rows})):
+    for row in await db.fetch(SQL.uoms_of, found) if found else []:
         uoms.setdefault(row["item_id"], {})[row["uom"]] = Factor(row["numerator"], row["denominator"])
-    for row in rows:
-        item = Item(row["item_id"], row["sku"], row["base_uom"], row["scale"], uoms.get(row["item_id"], {}))
-        if "connection_id" in row.keys():  # noqa: SIM118 - a Record, not a dict
-            masters.items_by_code[row["connection_id"], row["name"]] = item
-        elif row["name"] == row["sku"] and row["sku"] in skus:
-            masters.items_by_sku[row["sku"]] = item
-        else:
-            masters.items_by_gtin[row["name"]] = item
+
+    def item(row: Record) -> Item:
+        return Item(row["item_id"], row["sku"], row["base_uom"], row["scale"], uoms.get(row["item_id"], {}))
+
+    masters.items_by_sku.update((row["sku"], item(row)) for row in by_sku)
+    masters.items_by_gtin.update((row["gtin"], item(row)) for row in by_gtin)
+    masters.items_by_code.update(((row["connection_id"], row["code"]), item(row)) for row in by_code)
 
 
 async def read_connections(db: Connection, masters: Masters) -> None:

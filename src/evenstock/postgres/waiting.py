@@ -54,11 +54,19 @@ async def set_status(db: Connection, rows: Iterable[tuple[int, str, str | None]]
         await db.execute(SQL.set_status, tuples(("a", "s", "r"), document))
 
 
-async def voided(db: Connection, fact_ids: Sequence[int]) -> dict[int, str]:
-    """Which of these facts are voided, and what became of the goods."""
+class Void(msgspec.Struct, frozen=True):
+    """A void that took effect: which fact it was, when it says so, and what became of the goods."""
+
+    void_fact_id: int
+    goods: str
+    occurred_at: datetime
+
+
+async def voided(db: Connection, fact_ids: Sequence[int]) -> dict[int, Void]:
+    """Which of these facts are voided, and how."""
     if not fact_ids:
         return {}
-    return {row["target_fact_id"]: row["goods"] for row in await db.fetch(SQL.voids_of, list(fact_ids))}
+    return {target: Void(*rest) for target, *rest in await db.fetch(SQL.voids_of, list(fact_ids))}
 
 
 async def insert_voids(db: Connection, rows: Sequence[tuple[int, int, str]]) -> None:

@@ -19,7 +19,7 @@ where held_lines.settled_at is null;
 
 -- name: lines_to_release
 -- Lines that wait for one of these subjects, oldest first, taken so that no other writer books them too.
-select h.fact_id, h.line_index, h.subject, h.exception_id, f.connection_id, f.key, f.body, f.received_at, f.status
+select h.fact_id, h.line_index, h.subject, h.exception_id, f.connection_id, f.key, f.body, f.received_at, h.occurred_at
 from held_lines h join facts f using (fact_id)
 where h.subject = any ($1::text[]) and h.settled_at is null and (h.occurred_at, h.fact_id, h.line_index) > ($2, $3, $4)
 order by h.occurred_at, h.fact_id, h.line_index

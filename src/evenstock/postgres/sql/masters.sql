@@ -9,13 +9,13 @@ select version from master_version for share;
 update master_version set version = version + 1 returning version;
 
 -- name: items_by_sku
-select item_id, sku, sku as name, base_uom, scale from items where sku = any ($1::text[]);
+select item_id, sku, base_uom, scale from items where sku = any ($1::text[]);
 
 -- name: items_by_gtin
-select i.item_id, i.sku, g.gtin as name, i.base_uom, i.scale from item_gtins g join items i using (item_id) where g.gtin = any ($1::text[]);
+select i.item_id, i.sku, g.gtin, i.base_uom, i.scale from item_gtins g join items i using (item_id) where g.gtin = any ($1::text[]);
 
 -- name: items_by_code
-select i.item_id, i.sku, c.code as name, c.connection_id, i.base_uom, i.scale
+select i.item_id, i.sku, c.code, c.connection_id, i.base_uom, i.scale
 from unnest($1::integer[], $2::text[]) as k(connection_id, code) join item_codes c using (connection_id, code) join items i using (item_id);
 
 -- name: uoms_of

@@ -22,7 +22,8 @@ update ledger_head set parkings = parkings + $1, waiting = waiting + $2;
 update facts set status = n.s, reason = n.r from json_to_recordset($1::json) as n(a bigint, s text, r text) where fact_id = n.a;
 
 -- name: voids_of
-select target_fact_id, void_fact_id, goods from voids where target_fact_id = any ($1::bigint[]);
+select v.target_fact_id, v.void_fact_id, v.goods, f.occurred_at
+from voids v join facts f on f.fact_id = v.void_fact_id where v.target_fact_id = any ($1::bigint[]);
 
 -- name: insert_voids
 insert into voids (target_fact_id, void_fact_id, goods)
