@@ -78,7 +78,7 @@ class Memory:
     async def refresh(self, db: Connection) -> None:
         """Forget the masters and begin again at their version of now."""
         self.masters = Masters(await stored_masters.version(db))
-        await stored_masters.read_connections(db, self.masters)
+        self.masters.connections = await stored_masters.connections(db)
 
     async def ensure_positions(self, db: Connection, keys: Sequence[tuple[int, int]]) -> None:
         """Make positions that this process has not seen; outside of any batch."""

@@ -10,7 +10,7 @@ from evenstock.core.reading import Received, Refused, read_events
 from evenstock.pipeline.apply import Applied, Incoming, Result, rejected
 from evenstock.pipeline.writer import EVENTS, Writer
 from evenstock.postgres import exceptions, masters
-from evenstock.postgres.database import Pool
+from evenstock.postgres.database import Connection, Pool
 from evenstock.postgres.keys import ApiKey
 
 log = structlog.get_logger()
@@ -35,10 +35,8 @@ class Sources:
                     await self._read(db)
         return self._ids
 
-    async def _read(self, db: object) -> None:
-        found = masters.Masters()
-        await masters.read_connections(db, found)  # type: ignore[arg-type]  # a pooled connection is one
-        self._ids = found.connections
+    async def _read(self, db: Connection) -> None:
+        self._ids = await masters.connections(db)
 
 
 async def receive(
@@ -113,6 +111,6 @@ async def _keep(
         cause = exceptions.Cause(
             "event.malformed", f"device:{key.key_id}", f"The device {key.name} sent what we cannot read."
         )
-        ids = await exceptions.open_causes(db, [cause], received_at)  # type: ignore[arg-type]  # a pooled connection is one
-        await exceptions.keep_rejected(db, key.key_id, rows, ids[cause.code, cause.subject], received_at)  # type: ignore[arg-type]
+        ids = await exceptions.open_causes(db, [cause], received_at)
+        await exceptions.keep_rejected(db, key.key_id, rows, ids[cause.code, cause.subject], received_at)
     log.info("device.rejected", key=key.name, events=len(rows))

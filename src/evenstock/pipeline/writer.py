@@ -18,7 +18,7 @@ from evenstock.core.errors import Problem, Refusal
 from evenstock.pipeline.apply import Applied, Incoming, Memory, Result, apply, rejected
 from evenstock.pipeline.release import release
 from evenstock.postgres import faults, ledger
-from evenstock.postgres.database import Connection, Database
+from evenstock.postgres.database import Connection, Database, Session
 
 BATCH_EVENTS_MAX: Final = 1_000  # of one transaction, but never less than one request
 EVENTS_WAITING_MAX: Final = 20_000  # beyond it callers are asked to come again
@@ -61,7 +61,7 @@ class Writer:
         self._events_waiting = 0
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._db: Connection | None = None
+        self._db: Session | None = None
         self.memory = Memory()
 
     async def start(self) -> None:
@@ -148,9 +148,9 @@ class Writer:
             for submission in taken:
                 _fail(submission.answer, refusal)
             return
-        except Exception as error:
+        except Exception:
             self._abandon()
-            log.error("batch.lost", events=len(incoming), error=repr(error)[:2000], exc_info=error)
+            log.exception("batch.lost", events=len(incoming))
             for submission in taken:
                 _fail(
                     submission.answer,

@@ -27,7 +27,10 @@ POOL_SIZE_MAX: Final = 8
 STATEMENTS_CACHED_MAX: Final = 200
 
 # Generic for the type checker only.
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # for its caller alone
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
 Record: TypeAlias = asyncpg.Record
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -51,7 +54,7 @@ class Database(msgspec.Struct, frozen=True):
         application: str = "evenstock",
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
-    ) -> Connection:
+    ) -> Session:
         """One session, for the caller alone. As the owner where the schema itself is changed; 0 s is no limit."""
         return await asyncpg.connect(
             self.url,

@@ -57,7 +57,7 @@ async def find(db: Connection, key: str) -> ApiKey | None:
     key_id, _, secret = key.removeprefix(PREFIX).partition("_")
     if not key.startswith(PREFIX) or not secret or not key_id.isascii():
         return None
-    row = await db.fetchrow(SQL.key, key_id)
+    row = await db.fetchrow(SQL.key_by_id, key_id)
     digest = hashlib.sha256(secret.encode()).digest()
     if row is None or not hmac.compare_digest(digest, row["secret_sha256"]):
         return None
@@ -68,7 +68,7 @@ async def find(db: Connection, key: str) -> ApiKey | None:
 
 async def every(db: Connection) -> list[dict[str, Any]]:
     """All keys, without their secrets."""
-    return [dict(row.items()) for row in await db.fetch(SQL.keys)]
+    return [dict(row.items()) for row in await db.fetch(SQL.every_key)]
 
 
 async def revoke(db: Connection, key_id: str, now: datetime) -> bool:

@@ -59,9 +59,9 @@ async def _read_items(db: Connection, masters: Masters, missing: set[tuple[int, 
     masters.items_by_code.update(((row["connection_id"], row["code"]), item(row)) for row in by_code)
 
 
-async def read_connections(db: Connection, masters: Masters) -> None:
-    """All connections, by their id."""
-    masters.connections = {row["id"]: row["connection_id"] for row in await db.fetch(SQL.connections)}
+async def connections(db: Connection) -> dict[str, int]:
+    """All connections: connection_id by the id they are known by."""
+    return {row["id"]: row["connection_id"] for row in await db.fetch(SQL.connections)}
 
 
 async def add_connections(db: Connection, ids: Sequence[str], connector: str, now: datetime) -> None:
@@ -136,11 +136,11 @@ async def _add_codes(db: Connection, items: dict[str, dict[str, Any]], ids: dict
     if not wanted:
         return
     sources = sorted({source for source, _ in wanted})
-    connections = {row["id"]: row["connection_id"] for row in await db.fetch(SQL.connections)}
+    known = await connections(db)
     for source in sources:
-        if source not in connections:
+        if source not in known:
             raise Refusal("request.malformed", f"There is no connection `{source}`.", "/items")
-    owners = {(connections[source], code): sku for (source, code), sku in sorted(wanted.items())}
+    owners = {(known[source], code): sku for (source, code), sku in sorted(wanted.items())}
     rows = tuples(("c", "k", "i"), ((*key, ids[sku]) for key, sku in owners.items()))
     await db.execute(SQL.add_codes, rows)
     for row in await db.fetch(SQL.code_owners, [c for c, _ in owners], [k for _, k in owners]):

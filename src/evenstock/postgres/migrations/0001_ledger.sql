@@ -103,6 +103,7 @@ create table batches (
     batch_id bigint not null constraint batch_id_is_unique unique,
     recorded_at timestamptz not null
 );
+create index batches_by_recorded_at on batches (recorded_at);
 comment on table batches is 'One row for each committed batch: when we knew. batch_id is given before the batch has its place in the order.';
 
 create table facts (

@@ -1,0 +1,122 @@
+-- name: positions_of
+-- The positions of items as they are, and the number of the ledger in the same snapshot.
+select i.sku, i.scale, p.location_id, p.sellable, p.quarantine, p.damaged, p.in_transit, p.reserved, p.allocated, h.ledger_seq
+from ledger_head h
+cross join unnest($1::text[]) as t(sku)
+join items i using (sku)
+left join positions p using (item_id);
+
+-- name: positions_as_of
+-- What was true at an instant, as known now: the position less what moved after it.
+select i.sku, i.scale, p.location_id,
+    (p.sellable - coalesce(a.sellable, 0))::bigint as sellable, (p.quarantine - coalesce(a.quarantine, 0))::bigint as quarantine,
+    (p.damaged - coalesce(a.damaged, 0))::bigint as damaged, (p.in_transit - coalesce(a.in_transit, 0))::bigint as in_transit,
+    h.ledger_seq, o.observed
+from ledger_head h
+cross join items i
+left join positions p using (item_id)
+left join lateral (
+    select
+        sum(case when m.to_place = 'sellable' then m.quantity when m.from_place = 'sellable' then -m.quantity end) as sellable,
+        sum(case when m.to_place = 'quarantine' then m.quantity when m.from_place = 'quarantine' then -m.quantity end) as quarantine,
+        sum(case when m.to_place = 'damaged' then m.quantity when m.from_place = 'damaged' then -m.quantity end) as damaged,
+        sum(case when m.to_place = 'in_transit' then m.quantity when m.from_place = 'in_transit' then -m.quantity end) as in_transit
+    from movements m
+    where m.item_id = p.item_id and m.location_id = p.location_id and m.occurred_at > $2 and m.recorded_at >= $2 - interval '10 minutes'
+) as a on true
+left join lateral (
+    select exists (select from counts c where c.item_id = p.item_id and c.location_id = p.location_id and c.counted_at <= $2 and c.standing)
+        or exists (select from movements m where m.item_id = p.item_id and m.location_id = p.location_id and m.occurred_at <= $2
+            and m.why in ('receipt', 'transfer_arrival')) as observed
+) as o on true
+where i.sku = $1;
+
+-- name: positions_known_at
+-- What was believed at a number of the ledger, about an instant (or about everything booked until then).
+select i.sku, i.scale, m.location_id,
+    coalesce(sum(case when m.to_place = 'sellable' then m.quantity when m.from_place = 'sellable' then -m.quantity end), 0)::bigint as sellable,
+    coalesce(sum(case when m.to_place = 'quarantine' then m.quantity when m.from_place = 'quarantine' then -m.quantity end), 0)::bigint as quarantine,
+    coalesce(sum(case when m.to_place = 'damaged' then m.quantity when m.from_place = 'damaged' then -m.quantity end), 0)::bigint as damaged,
+    coalesce(sum(case when m.to_place = 'in_transit' then m.quantity when m.from_place = 'in_transit' then -m.quantity end), 0)::bigint as in_transit,
+    $3::bigint as ledger_seq,
+    coalesce(bool_or(m.why in ('receipt', 'transfer_arrival', 'count')), false) as observed
+from items i
+left join movements m on m.item_id = i.item_id and m.ledger_seq <= $3 and m.occurred_at <= coalesce($2::timestamptz, 'infinity')
+where i.sku = $1
+group by i.sku, i.scale, m.location_id;
+
+-- name: seq_at
+-- The last committed number at an instant; what came later was not known then.
+select coalesce(max(ledger_seq), 0) from batches where recorded_at <= $1;
+
+-- name: location_names
+select location_id, id from locations;
+
+-- name: item
+select item_id, sku, name, base_uom, scale from items where sku = $1;
+
+-- name: movements
+-- Newest first; the cursor is (ledger_seq, ordinal) of the last row seen.
+select m.ledger_seq, m.ordinal, i.sku, i.scale, l.id as location, m.from_place::text, m.to_place::text, m.quantity, m.why, m.line,
+    m.occurred_at, m.recorded_at, m.count_id, c.id as source, f.key, f.type, f.fact_id, f.trace_id, f.received_at, f.time_basis
+from movements m
+join items i using (item_id)
+join locations l using (location_id)
+join facts f using (fact_id)
+join connections c using (connection_id)
+where (m.ledger_seq, m.ordinal) < ($1, $2)
+    and ($3::text is null or i.sku = $3)
+    and ($4::text is null or l.id = $4)
+    and ($5::timestamptz is null or m.occurred_at >= $5)
+    and ($6::timestamptz is null or m.occurred_at < $6)
+    and m.ledger_seq <= $7
+    and ($9::text is null or m.why = $9)
+order by m.ledger_seq desc, m.ordinal desc
+limit $8;
+
+-- name: movements_of_item
+-- The same for one item, by its own index; newest knowledge first.
+select m.ledger_seq, m.ordinal, i.sku, i.scale, l.id as location, m.from_place::text, m.to_place::text, m.quantity, m.why, m.line,
+    m.occurred_at, m.recorded_at, m.count_id, c.id as source, f.key, f.type, f.fact_id, f.trace_id, f.received_at, f.time_basis
+from items i
+cross join lateral (
+    select * from movements m
+    where m.item_id = i.item_id and (m.ledger_seq, m.ordinal) < ($1, $2)
+        and ($4::text is null or m.location_id = (select location_id from locations where id = $4))
+        and m.occurred_at >= coalesce($5::timestamptz, '-infinity') and m.occurred_at < coalesce($6::timestamptz, 'infinity')
+        and m.ledger_seq <= $7 and ($9::text is null or m.why = $9)
+    order by m.ledger_seq desc, m.ordinal desc
+    limit $8
+) as m
+join locations l using (location_id)
+join facts f using (fact_id)
+join connections c using (connection_id)
+where i.sku = $3
+order by m.ledger_seq desc, m.ordinal desc;
+
+-- name: exceptions
+-- Open ones (or all), newest first, each with what waits under it.
+select e.exception_id, e.code, e.subject, e.detail, e.opened_at, e.closed_at, c.id as source, i.sku, l.id as location,
+    w.lines, w.facts, w.oldest_at, w.newest_at
+from exceptions e
+left join connections c using (connection_id)
+left join items i using (item_id)
+left join locations l using (location_id)
+left join lateral (
+    select count(*) as lines, count(distinct fact_id) as facts, min(occurred_at) as oldest_at, max(occurred_at) as newest_at
+    from held_lines h where h.exception_id = e.exception_id and h.settled_at is null
+) as w on true
+where e.exception_id < $1 and ($2 or e.closed_at is null) and ($3::text is null or e.code = $3)
+order by e.exception_id desc
+limit $4;
+
+-- name: summary
+-- For `status`: sizes are estimates of the planner, so that nothing is scanned to draw them.
+select h.ledger_seq, h.recorded_at, h.waiting,
+    (select count(*) from exceptions where closed_at is null) as exceptions_open,
+    (select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint from pg_inherits x join pg_class c on c.oid = x.inhrelid
+        where x.inhparent = 'movements'::regclass) as movements_about,
+    (select greatest(reltuples, 0)::bigint from pg_class where oid = 'positions'::regclass) as positions_about,
+    (select count(*) from items) as items, (select count(*) from locations) as locations,
+    (select count(*) from connections) as connections
+from ledger_head h;

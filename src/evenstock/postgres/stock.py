@@ -1,0 +1,216 @@
+"""Reading stock: positions now, as of an instant, as known at a number of the ledger; movements; exceptions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from evenstock.core.availability import Availability, PositionRow, availability
+from evenstock.core.errors import MEANINGS
+from evenstock.core.quantity import as_number
+from evenstock.postgres.database import Connection
+from evenstock.postgres.exceptions import public_id
+from evenstock.postgres.queries import load
+
+SQL: Final = load("stock")
+SEQ_MAX: Final = 2**62
+
+
+class LocationNames:
+    """The ids of locations by number; they never change, so a name once read stays."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+
+    async def read(self, db: Connection, wanted: set[int]) -> dict[int, str]:
+        if not wanted <= self._names.keys():
+            self._names = {row["location_id"]: row["id"] for row in await db.fetch(SQL.location_names)}
+        return self._names
+
+
+async def positions_of(
+    db: Connection, skus: Sequence[str], names: LocationNames, now: datetime
+) -> dict[str, Availability]:
+    """Items as they are now, by sku; those that are not known are left out."""
+    rows = await db.fetch(SQL.positions_of, list(skus))
+    known = await names.read(db, {row[2] for row in rows} - {None})
+    found: dict[str, list[PositionRow]] = {}
+    heads: dict[str, tuple[int, int]] = {}
+    for sku, scale, location_id, s, q, d, t, reserved, allocated, ledger_seq in rows:
+        positions = found.get(sku)
+        if positions is None:
+            positions = found[sku] = []
+            heads[sku] = (scale, ledger_seq)
+        if location_id is not None:
+            positions.append(PositionRow(known[location_id], (s, q, d, t), reserved, allocated))
+    return {
+        sku: availability(sku, heads[sku][0], now, heads[sku][1], positions)
+        for sku, positions in found.items()
+    }
+
+
+async def position_then(
+    db: Connection,
+    sku: str,
+    names: LocationNames,
+    *,
+    as_of: datetime | None,
+    known_at: int | None,
+    now: datetime,
+) -> Availability | None:
+    """An item as of an instant, as known at a number of the ledger; None when the item is not known."""
+    if known_at is not None:
+        rows = await db.fetch(SQL.positions_known_at, sku, as_of, known_at)
+    else:
+        rows = await db.fetch(SQL.positions_as_of, sku, as_of)
+    if not rows:
+        return None
+    known = await names.read(db, {row["location_id"] for row in rows} - {None})
+    positions = [
+        PositionRow(
+            known[row["location_id"]],
+            (row["sellable"], row["quarantine"], row["damaged"], row["in_transit"]),
+            observed=row["observed"],
+        )
+        for row in rows
+        if row["location_id"] is not None
+    ]
+    return availability(sku, rows[0]["scale"], as_of or now, rows[0]["ledger_seq"], positions)
+
+
+async def seq_at(db: Connection, instant: datetime) -> int:
+    """The last number committed at an instant."""
+    return int(await db.fetchval(SQL.seq_at, instant))
+
+
+class MovementRow(msgspec.Struct, frozen=True):
+    """A line of the ledger, with the fact behind it."""
+
+    id: str
+    ledger_seq: int
+    sku: str
+    location: str
+    from_place: str = msgspec.field(name="from")
+    to_place: str = msgspec.field(name="to")
+    quantity: int | Decimal
+    why: str
+    line: str | None
+    occurred_at: datetime
+    recorded_at: datetime
+    source: str
+    key: str
+    type: str
+    trace_id: str
+
+
+class MovementFilter(msgspec.Struct, frozen=True):
+    """Which movements are wanted."""
+
+    sku: str | None = None
+    location: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    why: str | None = None
+    known_at: int | None = None
+
+
+async def movements(
+    db: Connection, wanted: MovementFilter, after: tuple[int, int] | None, limit: int, tag: str
+) -> list[MovementRow]:
+    """Movements, newest knowledge first, from behind the cursor `after` (ledger_seq, ordinal)."""
+    query = SQL.movements if wanted.sku is None else SQL.movements_of_item
+    rows = await db.fetch(
+        query,
+        *(after or (SEQ_MAX, 0)),
+        wanted.sku,
+        wanted.location,
+        wanted.since,
+        wanted.until,
+        SEQ_MAX if wanted.known_at is None else wanted.known_at,
+        limit,
+        wanted.why,
+    )
+    return [_movement(row, tag) for row in rows]
+
+
+def _movement(row: Any, tag: str) -> MovementRow:
+    return MovementRow(
+        id=f"mov_{row['ledger_seq']}_{row['ordinal']}",
+        ledger_seq=row["ledger_seq"],
+        sku=row["sku"],
+        location=row["location"],
+        from_place=row["from_place"],
+        to_place=row["to_place"],
+        quantity=as_number(row["quantity"], row["scale"]),
+        why=row["why"],
+        line=row["line"],
+        occurred_at=row["occurred_at"],
+        recorded_at=row["recorded_at"],
+        source=row["source"],
+        key=row["key"],
+        type=row["type"],
+        trace_id=row["trace_id"] or f"{tag}{row['fact_id']:016x}",
+    )
+
+
+class ExceptionRow(msgspec.Struct, frozen=True):
+    """Something that a person must decide: its cause, what waits under it, and what to do."""
+
+    id: str
+    code: str
+    title: str
+    detail: str
+    action: str
+    subject: str
+    status: str
+    source: str | None
+    sku: str | None
+    location: str | None
+    lines: int
+    facts: int
+    oldest_at: datetime | None
+    newest_at: datetime | None
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+async def exceptions(
+    db: Connection, *, closed_too: bool, code: str | None, before: int | None, limit: int
+) -> list[ExceptionRow]:
+    """Exceptions by cause, newest first."""
+    rows = await db.fetch(SQL.exceptions, before or SEQ_MAX, closed_too, code, limit)
+    return [_exception(row) for row in rows]
+
+
+def _exception(row: Any) -> ExceptionRow:
+    meaning = MEANINGS[row["code"]]
+    detail = (
+        row["detail"] or f"{row['location']}, {row['sku']}: {meaning.title[:1].lower()}{meaning.title[1:]}."
+    )
+    return ExceptionRow(
+        id=public_id(row["exception_id"]),
+        code=row["code"],
+        title=meaning.title,
+        detail=detail,
+        action=meaning.action,
+        subject=row["subject"],
+        status="resolved" if row["closed_at"] else "open",
+        source=row["source"],
+        sku=row["sku"],
+        location=row["location"],
+        lines=row["lines"],
+        facts=row["facts"],
+        oldest_at=row["oldest_at"],
+        newest_at=row["newest_at"],
+        opened_at=row["opened_at"],
+        closed_at=row["closed_at"],
+    )
+
+
+async def summary(db: Connection) -> dict[str, Any]:
+    """How much there is, for `status`."""
+    row = await db.fetchrow(SQL.summary)
+    assert row is not None  # noqa: S101 - ledger_head has one row
+    return dict(row.items())
