@@ -276,7 +276,9 @@ def near(word: str, known: Iterable[str]) -> str:
     """`Did you mean …?`, or what there is, for a word that is none of the known."""
     candidates = list(known)
     folded = {each.casefold(): each for each in candidates}
-    close = get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)
+    close = get_close_matches(word.casefold(), folded, n=1, cutoff=0.85) or get_close_matches(
+        word.casefold(), folded, n=3, cutoff=0.6
+    )
     if close:
         return f"Did you mean {' or '.join(folded[each] for each in close)}?"
     return f"There is: {', '.join(candidates) or 'nothing'}."
