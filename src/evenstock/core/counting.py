@@ -146,7 +146,7 @@ def rebase(
             cause = max(latest[index] for index in _PLACES_IN_SCOPE[count.scope])[1]
         else:
             cause = event.fact_id
-        change = _plus(change, _in_bucket(count, difference))
+        change = _taken(change, count, difference)
         latest[INDEX[bucket_of(count.scope)]] = (turn, cause)
         adjusted[count.count_id] = difference
         corrections += _corrections(count, difference, cause)
@@ -221,6 +221,11 @@ def _corrections(count: Count, difference: int, cause: int) -> list[Correction]:
         for boundary, units in into_bucket.items()
         if units
     ]
+
+
+def _taken(change: Vector, count: Count, difference: int) -> Vector:
+    """What is left of a change after a count took its part, so that no later count takes it again (C6)."""
+    return _plus(change, _in_bucket(count, difference))
 
 
 def _in_bucket(count: Count, units: int) -> Vector:
