@@ -7,6 +7,7 @@
     12:00 void v-1 of count c-1                   of a count, or of any other fact
           answers parked                          what the hub answers to it (else applied)
           booked 11:00 store-a TEE-M 1 shrink > sellable   all that its batch brings to the ledger; or: nothing
+          booked 11:00 store-a TEE-M 1 shrink > sellable because of s-1   and which fact made it necessary
           now store-a TEE-M sellable 8 at 12:00   what is known at this moment of the telling
     only in this order                            arrival matters to this story (§5)
     expect store-a TEE-M sellable 9, quarantine 1 the end, in every order; buckets not named are empty
@@ -35,7 +36,7 @@ _FACT = re.compile(
     r" (?P<here>[\w-]+)(?:>(?P<there>[\w-]+))? (?P<item>\S+) (?P<quantity>-?\d+)(?: (?P<place>\w+))?"
 )
 _VOID = re.compile(r"(?P<more>\+ )?(?P<at>\d\d:\d\d) void (?P<id>\S+) of (?P<kind>\w+) (?P<target>\S+)")
-_BOOKED = re.compile(r"booked (\d\d:\d\d) (\S+) (\S+) (\d+) (\w+) > (\w+)")
+_BOOKED = re.compile(r"booked (\d\d:\d\d) (\S+) (\S+) (\d+) (\w+) > (\w+)(?: because of (\S+))?")
 _STATE = re.compile(r"(?:expect|now) (\S+) (\S+) ([^:]+?)(?: at (\d\d:\d\d))?( unobserved)?")
 _ADJUSTED = re.compile(r"adjusted (\S+) (-?\d+)")
 _CONFLICT = re.compile(r"conflict (\S+) (\S+) (\w+) at (\d\d:\d\d)")
@@ -51,6 +52,7 @@ class Booked(msgspec.Struct, frozen=True, order=True):
     quantity: int
     from_place: str
     to_place: str
+    cause: str = ""  # the key of the fact that made it necessary; empty: not told
 
 
 class State(msgspec.Struct, frozen=True):
@@ -160,8 +162,8 @@ def _fact(fields: dict[str, str]) -> Fact:
 def _booked(words: str) -> list[Booked]:
     if words == "booked nothing":
         return []
-    at, location, item, quantity, from_place, to_place = _match(_BOOKED, words).groups()
-    return [Booked(_instant(at), location, item, int(quantity), from_place, to_place)]
+    at, location, item, quantity, from_place, to_place, cause = _match(_BOOKED, words).groups()
+    return [Booked(_instant(at), location, item, int(quantity), from_place, to_place, cause or "")]
 
 
 def _state(words: str) -> State:

@@ -1,7 +1,7 @@
 """The claims are worth what they find: each bug planted here must be found, or the claim it should break is empty (§7).
 
 A bug is one seam replaced by a plausible mistake. The same properties then run on a fixed sequence of cases until one
-fails. One mistake of the list is no bug (`test_..._is_none`): it stays here so that nobody looks for it again.
+fails. One mistake of the list is none (the last test): it stays here so that nobody looks for it again.
 """
 
 from collections.abc import Callable, Sequence
@@ -201,6 +201,16 @@ def interval_includes_its_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(counting, "_left_inside", closed)
 
 
+def interval_excludes_its_end(patch: pytest.MonkeyPatch) -> None:
+    """A sale at the very end of an interval is absorbed: (S, E] read as (S, E)."""
+    left_inside = counting._left_inside
+    patch.setattr(
+        counting,
+        "_left_inside",
+        lambda count, deltas: left_inside(count, [d for d in deltas if d.at < count.counted_at]),
+    )
+
+
 def on_hand_sees_sellable_only(patch: pytest.MonkeyPatch) -> None:
     """A count of on_hand is compared with the bucket that it corrects (example 14)."""
     patch.setattr(counting, "in_scope", lambda vector, scope: vector[BUCKETS.index(bucket_of(scope))])
@@ -235,6 +245,7 @@ BUGS: tuple[Plant, ...] = (
     stale_mark,
     movements_of_counts_kept,
     interval_includes_its_start,
+    interval_excludes_its_end,
     on_hand_sees_sellable_only,
     opening_booked_as_shrink,
 )
