@@ -82,7 +82,7 @@ class Rebased(msgspec.Struct, frozen=True):
 
 Event = Delta | NewCount | Voided | Count
 
-_PLACES_IN_SCOPE: Final[dict[Scope, tuple[int, ...]]] = {
+_INDICES: Final[dict[Scope, tuple[int, ...]]] = {
     "sellable": (INDEX["sellable"],),
     "quarantine": (INDEX["quarantine"],),
     "damaged": (INDEX["damaged"],),
@@ -123,9 +123,7 @@ def rebase(
     that is voided in the batch that brings it appears nowhere: it never adjusted anything.
     """
     change = ZERO
-    latest: list[tuple[int, int]] = [(-1, 0)] * len(
-        ZERO
-    )  # by bucket: which turn and whose fact changed it last
+    latest = [(-1, 0)] * len(ZERO)  # by bucket: the turn that changed it last, and whose fact it was
     adjusted: dict[int, int] = {}
     corrections: list[Correction] = []
     old = [*standing, *(void.count for void in voided)]
@@ -143,7 +141,7 @@ def rebase(
         if difference == 0:
             continue
         if isinstance(event, Count):
-            cause = max(latest[index] for index in _PLACES_IN_SCOPE[count.scope])[1]
+            cause = max(latest[index] for index in _INDICES[count.scope])[1]
         else:
             cause = event.fact_id
         change = _taken(change, count, difference)
