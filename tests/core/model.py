@@ -89,21 +89,22 @@ def _moves_of_line(fact: Fact, line: Line) -> list[Move]:
 
     match fact.kind:
         case "sale":
-            return [move("sellable", "customer")]
+            moves = [move("sellable", "customer")]
         case "return":
-            return [move("customer", "quarantine")]
+            moves = [move("customer", "quarantine")]
         case "receipt":
-            return [move("supplier", line.place)]
+            moves = [move("supplier", line.place)]
         case "ship":
-            return [move(line.place, "transit"), move("transit", "in_transit", fact.to_location)]
+            moves = [move(line.place, "transit"), move("transit", "in_transit", fact.to_location)]
         case "receive":
-            return [move("in_transit", line.place, fact.to_location)]
+            moves = [move("in_transit", line.place, fact.to_location)]
         case "adjust":
-            return [move("found", line.place) if line.quantity > 0 else move(line.place, "shrink")]
+            moves = [move("found", line.place) if line.quantity > 0 else move(line.place, "shrink")]
         case "dispose":
-            return [move("quarantine", line.place)]
+            moves = [move("quarantine", line.place)]
         case "count" | "void" | "void_count":
-            return []
+            moves = []
+    return moves
 
 
 # The oracle

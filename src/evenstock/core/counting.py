@@ -82,7 +82,7 @@ class Rebased(msgspec.Struct, frozen=True):
 
 Event = Delta | NewCount | Voided | Count
 
-_PLACES_IN_SCOPE: Final[dict[Scope, tuple[int, ...]]] = {
+_INDICES: Final[dict[Scope, tuple[int, ...]]] = {
     "sellable": (INDEX["sellable"],),
     "quarantine": (INDEX["quarantine"],),
     "damaged": (INDEX["damaged"],),
@@ -123,9 +123,7 @@ def rebase(
     that is voided in the batch that brings it appears nowhere: it never adjusted anything.
     """
     change = ZERO
-    latest: list[tuple[int, int]] = [(-1, 0)] * len(
-        ZERO
-    )  # by bucket: which turn and whose fact changed it last
+    latest = [(-1, 0)] * len(ZERO)  # by bucket: the turn that changed it last, and whose fact it was
     adjusted: dict[int, int] = {}
     corrections: list[Correction] = []
     old = [*standing, *(void.count for void in voided)]
@@ -143,10 +141,10 @@ def rebase(
         if difference == 0:
             continue
         if isinstance(event, Count):
-            cause = max(latest[index] for index in _PLACES_IN_SCOPE[count.scope])[1]
+            cause = max(latest[index] for index in _INDICES[count.scope])[1]
         else:
             cause = event.fact_id
-        change = _plus(change, _in_bucket(count, difference))
+        change = _taken(change, count, difference)
         latest[INDEX[bucket_of(count.scope)]] = (turn, cause)
         adjusted[count.count_id] = difference
         corrections += _corrections(count, difference, cause)
@@ -221,6 +219,11 @@ def _corrections(count: Count, difference: int, cause: int) -> list[Correction]:
         for boundary, units in into_bucket.items()
         if units
     ]
+
+
+def _taken(change: Vector, count: Count, difference: int) -> Vector:
+    """What is left of a change after a count took its part, so that no later count takes it again (C6)."""
+    return _plus(change, _in_bucket(count, difference))
 
 
 def _in_bucket(count: Count, units: int) -> Vector:
