@@ -5,9 +5,6 @@
 -- One migration at a time per schema. Held by the session, so the server frees it however the session ends.
 SELECT pg_advisory_lock(hashtextextended('evenstock/migrating/' || $1, 0));
 
--- name: migrated
-SELECT pg_advisory_unlock(hashtextextended('evenstock/migrating/' || $1, 0));
-
 -- name: granting
 -- Roles belong to the whole server, so making and granting them waits for other schemas' migrations too.
 SELECT pg_advisory_xact_lock(hashtextextended('evenstock/granting', 0));
