@@ -91,4 +91,4 @@ def _default_data(environ: Mapping[str, str]) -> Path:
 
 def _without_password(url: str) -> str:
     """The URL with its password hidden, wherever it stands."""
-    return re.sub(r"(?<=[?&]password=)[^&]*", "…", re.sub(r"(://[^/@:]*):[^@]*@", r"\1:…@", url))
+    return re.sub(r"(?<=[?&]password=)[^&]*", "…", re.sub(r"(://[^/@:]*):[^/]*@", r"\1:…@", url))

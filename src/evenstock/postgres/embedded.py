@@ -41,6 +41,7 @@ Say = Callable[[str], None]
 USER: Final = "evenstock"
 DATABASE: Final = "evenstock"
 PORT: Final = 5432  # names the socket's file only; nothing listens on the network
+DOOR: Final = f".s.PGSQL.{PORT}"  # the socket's file in its folder
 MAJOR: Final = 18  # of the wheel's two servers
 SOCKET_PATH_BYTES_MAX: Final = 100  # the system allows 104 to 108
 LOG_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -181,14 +182,13 @@ class _Server(msgspec.Struct, frozen=True):
 
     def ensure_running(self) -> None:
         """Adopt, or make and start; then wait until it answers. Under `alone` only."""
-        if self.alive():
-            if self._adopted():
-                return
-            self.say("the database server was on its way out; starting it again")
-        if not self.pgdata.exists():
-            self._initialize()
-        self._check_version()
-        started_at = self._start()
+        if self.alive() and self._adopted():
+            return
+        with self._only_server() as lock:
+            if not self.pgdata.exists():
+                self._initialize(lock)
+            self._check_version()
+            started_at = self._start(lock)
         patience = _Patience(self.say)
         while self._answer() != "ready":
             if not self.alive():
@@ -229,25 +229,31 @@ class _Server(msgspec.Struct, frozen=True):
         if not recorded.exists():
             return "gone" if self._pid() is not None else "silent"
         folder = Path(recorded.read_text(encoding="utf-8"))
-        door = folder / f".s.PGSQL.{PORT}"
+        door = folder / DOOR
         if not door.exists() and (not folder.exists() or self._claims_ready()):
             return "gone"
         return wire.answer(door, user=USER, database=DATABASE)
 
-    def _initialize(self) -> None:
+    @contextmanager
+    def _only_server(self) -> Iterator[_Lock]:
+        """The lock that the server, and whatever makes its database, inherit: they outlive us, and it tells."""
+        with _Lock.opened(self.data / "server.lock", self.keeper) as lock:
+            if not lock.try_take():
+                raise DatabaseUnfit(f"A server of {self.data} appeared unasked. Try again.")
+            yield lock
+
+    def _initialize(self, lock: _Lock) -> None:
         """Make the database beside its place and move it there when it is whole: a half-made one is never used."""
         self.say("making the database (once)")
         self._write("password", secrets.token_urlsafe(32))
-        unfinished = self.data / "postgres.new"
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
+        unfinished = self.data / f"postgres.new-{secrets.token_hex(4)}"
         # From version 17 on, text is ordered by code point and still knows letters beyond ASCII, without the system's.
         provider = (
             ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if self._program_major() >= 17 else ()
         )
         self._run(
             "initdb", "-D", unfinished, f"--username={USER}", "--encoding=UTF8", "--locale=C", *provider,
-            "--data-checksums", "--auth=scram-sha-256", f"--pwfile={self.data / 'password'}",
+            "--data-checksums", "--auth=scram-sha-256", f"--pwfile={self.data / 'password'}", inherit=lock,
         )  # fmt: skip
         with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as settings:
             settings.write("\ninclude_if_exists = 'evenstock.conf'\n")
@@ -256,24 +262,24 @@ class _Server(msgspec.Struct, frozen=True):
         )
         unfinished.rename(self.pgdata)
         _sync_folder(self.data)
+        for half_made in self.data.glob("postgres.new*"):
+            shutil.rmtree(half_made)
 
-    def _start(self) -> int:
+    def _start(self, lock: _Lock) -> int:
         """Start the server and return where in its log its words begin."""
         self._refuse_foreign()
+        folder = self._socket_folder()
+        for left in (DOOR, DOOR + ".lock"):  # of a server that was killed; its pid may be another's by now
+            (folder / left).unlink(missing_ok=True)
         configuration = tuning.configuration(
-            socket_folder=self._socket_folder(), port=PORT, shared_buffers_mb=self.shared_buffers_mb
+            socket_folder=folder, port=PORT, shared_buffers_mb=self.shared_buffers_mb
         )
         self._write("postgres/evenstock.conf", configuration)
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
-        with (
-            _Lock.opened(self.data / "server.lock", self.keeper) as lock,
-            os.fdopen(
-                os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab"
-            ) as log,
-        ):
-            if not lock.try_take():
-                raise DatabaseUnfit(f"A server of {self.data} appeared unasked. Try again.")
+        with os.fdopen(
+            os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab"
+        ) as log:
             self.keeper.give(self.log)
             started_at = self.log.stat().st_size
             # The shell ends at once and leaves the server to the system; its copy of the lock is the server's life.
@@ -361,8 +367,11 @@ class _Server(msgspec.Struct, frozen=True):
         self.keeper.give(fresh)
         fresh.replace(path)
 
-    def _run(self, program: str, *arguments: str | Path, script: str | None = None) -> str:
-        done = self.keeper.run([self.bin_dir / program, *arguments], script=script)
+    def _run(
+        self, program: str, *arguments: str | Path, script: str | None = None, inherit: _Lock | None = None
+    ) -> str:
+        inherited = () if inherit is None else (inherit.handle,)
+        done = self.keeper.run([self.bin_dir / program, *arguments], script=script, inherit=inherited)
         if done.returncode != 0:
             raise DatabaseUnfit(
                 f"{program} failed, run by {self.keeper.words} in {self.data}:\n{done.stdout.strip()}"
@@ -387,7 +396,7 @@ def _private_folder(data: Path) -> Path:
 def _short_folder() -> Path:
     """A folder for temporary things whose name leaves room for a socket's."""
     choices = (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp")  # noqa: S108 - mktemp makes a private one
-    name = len(f"/evenstock-XXXXXXXX/.s.PGSQL.{PORT}")
+    name = len(f"/evenstock-XXXXXXXX/{DOOR}")
     for choice in choices:
         if choice and len(os.fsencode(choice)) + name <= SOCKET_PATH_BYTES_MAX and Path(choice).is_dir():
             return Path(choice)

@@ -82,31 +82,29 @@ async def _prepare(connection: Connection, schema: str) -> None:
     """The runtime's role, the schema and its table of migrations, where they are missing."""
     async with connection.transaction():
         await connection.fetchval(LOCKS.granting)
-        state = await connection.fetchrow(SQL.role_state, RUNTIME_ROLE)
+        state = await connection.fetchrow(SQL.state, RUNTIME_ROLE, schema)
         assert state is not None  # noqa: S101 - a SELECT without FROM has one row
-        wanted = [] if state["exists"] else [f"CREATE ROLE {RUNTIME_ROLE} NOLOGIN"]
+        user = quoted(state["user_name"])
+        if not state["exists"]:
+            await _as_privileged(connection, f"CREATE ROLE {RUNTIME_ROLE} NOLOGIN", user)
         if not state["member"]:
-            wanted.append(f"GRANT {RUNTIME_ROLE} TO {quoted(state['user_name'])}")
-        try:
-            async with connection.transaction():
-                for statement in wanted:
-                    await connection.execute(statement)
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise DatabaseUnfit(
-                f"The user {state['user_name']} may not make or grant the role {RUNTIME_ROLE}, as which the hub runs. "
-                f"Ask the database's administrator to run: {'; '.join(wanted)};"
-            ) from error
-        try:
-            async with connection.transaction():
-                await connection.execute(SQL.make_schema.format(schema=quoted(schema)))
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise DatabaseUnfit(
-                f"The user {state['user_name']} may not make the schema {schema}. Ask the database's administrator to "
-                f"run: CREATE SCHEMA {quoted(schema)} AUTHORIZATION {quoted(state['user_name'])};"
-            ) from error
+            await _as_privileged(connection, f"GRANT {RUNTIME_ROLE} TO {user}", user)
+        if not state["schema_exists"]:
+            await _as_privileged(connection, SQL.make_schema.format(schema=quoted(schema), owner=user), user)
         await connection.execute(f"GRANT USAGE ON SCHEMA {quoted(schema)} TO {RUNTIME_ROLE}")
         await connection.execute(SQL.make_table)
         await connection.execute(f"GRANT SELECT ON migrations TO {RUNTIME_ROLE}")
+
+
+async def _as_privileged(connection: Connection, statement: str, user: str) -> None:
+    """Run what not every user may; where this one may not, say whom to ask for what."""
+    try:
+        await connection.execute(statement)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseUnfit(
+            f"The database user {user} may not prepare the database ({error}). Ask its administrator to run this, "
+            f"then try again. It stopped at: {statement};"
+        ) from error
 
 
 def _missing(ours: Sequence[Migration], applied: Sequence[asyncpg.Record]) -> list[Migration]:

@@ -1,8 +1,8 @@
 -- What has been applied to this schema.
 
 -- name: make_schema
--- The name is quoted by the caller: a schema cannot be a parameter.
-CREATE SCHEMA IF NOT EXISTS {schema};
+-- The names are quoted by the caller: they cannot be parameters.
+CREATE SCHEMA {schema} AUTHORIZATION {owner};
 
 -- name: make_table
 CREATE TABLE IF NOT EXISTS migrations (
@@ -17,9 +17,10 @@ SELECT name, sha256 FROM migrations ORDER BY name;
 -- name: remember
 INSERT INTO migrations (name, sha256, applied_at) VALUES ($1, $2, $3);
 
--- name: role_state
--- Whether the runtime's role exists, and whether this user may become it.
+-- name: state
+-- Whether the runtime's role exists, whether this user may become it, and whether the schema is there.
 SELECT
     EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS exists,
     EXISTS (SELECT FROM pg_roles WHERE rolname = $1 AND pg_has_role(current_user, oid, 'MEMBER')) AS member,
+    EXISTS (SELECT FROM pg_namespace WHERE nspname = $2) AS schema_exists,
     current_user::text AS user_name;
