@@ -105,3 +105,14 @@ def _balance(row: PositionRow, scale: int) -> LocationBalance:
         safety_stock=as_number(row.safety_stock, scale),
         available_to_sell=as_number(row.offer, scale),
     )
+
+
+def of_location(found: Availability, location: str) -> Availability:
+    """The same answer for one location only; nothing when there is no stock of the item."""
+    kept = [balance for balance in found.locations if balance.id == location]
+    amounts = {
+        name: sum((getattr(balance, name) for balance in kept), start=0) for name in Balance.__struct_fields__
+    }
+    return Availability(
+        sku=found.sku, as_of=found.as_of, ledger_seq=found.ledger_seq, locations=kept, **amounts
+    )

@@ -24,6 +24,7 @@ from evenstock.postgres.rows import document, tuples
 
 SQL: Final = load("ledger")
 COUNTS: Final = load("counts")
+MONTHS_AHEAD: Final = 3
 
 FactKey = tuple[int, str]  # (connection_id, key)
 
@@ -67,6 +68,13 @@ async def begin(db: Connection) -> Head:
     return Head(
         row["batch_id"], row["waiting"], row["parkings"], row["ledger_seq"], row["tag"], row["version"]
     )
+
+
+async def prepare_storage(db: Connection, tag: str, now: datetime) -> None:
+    """Partitions for the months to come, and the tag of this ledger's trace ids where it has none."""
+    await db.execute(SQL.ensure_partitions, now, MONTHS_AHEAD)
+    if tag:
+        await db.execute(SQL.set_tag, tag)
 
 
 async def head(db: Connection) -> tuple[int, datetime]:

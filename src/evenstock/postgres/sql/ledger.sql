@@ -83,3 +83,9 @@ order by t, i, f, l
 on conflict (transfer, item_id, from_location_id, to_location_id)
 do update set shipped = transfers.shipped + excluded.shipped, received = transfers.received + excluded.received
 returning transfer, item_id, from_location_id, to_location_id, shipped, received;
+
+-- name: ensure_partitions
+select ensure_movement_partitions($1, $2);
+
+-- name: tag
+select tag from ledger_head;

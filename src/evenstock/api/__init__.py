@@ -1,0 +1,1 @@
+"""DOOR for machines: one file a resource."""

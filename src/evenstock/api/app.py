@@ -1,0 +1,71 @@
+"""The API put together: operations as routes, errors as problems, a request id on every answer."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from evenstock.api import availability, bodies, events, health, masters, problems, reading
+from evenstock.api.auth import Keys
+from evenstock.api.openapi import document
+from evenstock.api.operation import Call, Operation
+from evenstock.core.errors import Refusal
+from evenstock.pipeline.hub import Hub
+from evenstock.postgres import faults
+
+OPERATIONS: Sequence[Operation] = (
+    *events.OPERATIONS,
+    *masters.OPERATIONS,
+    *availability.OPERATIONS,
+    *reading.OPERATIONS,
+    *health.OPERATIONS,
+)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def build(hub: Hub) -> Starlette:
+    """The application over a running hub."""
+    keys = Keys(hub.pool)
+    described = msgspec.json.encode(document(OPERATIONS))
+
+    async def openapi(request: Request) -> Response:  # noqa: ARG001 - the same for everyone
+        return Response(described, media_type="application/json")
+
+    routes = [
+        Route(_path(operation), _endpoint(operation, hub, keys), methods=[operation.method])
+        for operation in OPERATIONS
+    ]
+    routes.append(Route("/openapi.json", openapi, methods=["GET"]))
+    return Starlette(
+        routes=routes,
+        exception_handlers={
+            Refusal: problems.on_refusal,
+            HTTPException: problems.on_http,
+            Exception: problems.on_fault,
+            **dict.fromkeys(faults.ANY, problems.on_fault),
+        },
+    )
+
+
+def _path(operation: Operation) -> str:
+    """The route of a path; a sku may hold slashes, percent-encoded or not."""
+    return operation.path.replace("{sku}", "{sku:path}")
+
+
+def _endpoint(operation: Operation, hub: Hub, keys: Keys) -> Endpoint:
+    reads_body = operation.body is not None
+    scope = operation.scope
+
+    async def endpoint(request: Request) -> Response:
+        key = await keys.caller(request, scope) if scope is not None else None
+        body = await bodies.read(request) if reads_body else b""
+        response = await operation.handler(Call(hub, request, key, body))
+        response.headers["X-Request-Id"] = problems.request_id(request)
+        return response
+
+    return endpoint

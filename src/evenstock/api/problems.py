@@ -1,0 +1,105 @@
+"""Errors as problem+json (RFC 9457): a stable code, where it stands, whether data is safe, and what to do."""
+
+import secrets
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from evenstock.core.errors import MEANINGS, Problem, Refusal
+from evenstock.postgres import faults
+
+log = structlog.get_logger()
+
+RETRY_AFTER_S = 1
+MEDIA_TYPE = "application/problem+json"
+
+
+class ErrorEntry(msgspec.Struct, frozen=True):
+    """One thing that is not right, and where."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is answered when a request as a whole fails."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    action: str
+    retryable: bool
+    data_safe: bool
+    request_id: str
+    pointer: str = ""
+    trace_id: str | None = None
+    errors: list[ErrorEntry] = []
+
+
+def request_id(request: Request) -> str:
+    """The id of this request, given at the first question."""
+    found: str | None = request.scope.get("evenstock.request_id")
+    if found is None:
+        found = request.scope["evenstock.request_id"] = f"req_{secrets.token_hex(8)}"
+    return found
+
+
+def answer(request: Request, problem: Problem, errors: Sequence[Problem] = ()) -> Response:
+    """The response that says what is wrong."""
+    meaning = problem.meaning
+    document = ProblemDocument(
+        type=f"/docs/e/{problem.code}",
+        title=meaning.title,
+        status=meaning.status,
+        code=problem.code,
+        detail=problem.detail,
+        action=meaning.action,
+        retryable=meaning.retryable,
+        data_safe=True,
+        request_id=request_id(request),
+        pointer=problem.pointer,
+        trace_id=request.headers.get("traceparent", "--").split("-")[1] or None,
+        errors=[ErrorEntry(entry.pointer, entry.code, entry.detail) for entry in errors],
+    )
+    headers = {"X-Request-Id": document.request_id}
+    if meaning.status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if meaning.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="evenstock"'
+    return Response(msgspec.json.encode(document), meaning.status, headers, MEDIA_TYPE)
+
+
+async def on_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)  # noqa: S101 - registered for it
+    return answer(request, error.problem)
+
+
+async def on_fault(request: Request, error: Exception) -> Response:
+    """A fault of the database, or of ours; the engineer finds it in the log by its request id."""
+    if isinstance(error, faults.ANY):
+        log.warning(
+            "request.failed", request_id=request_id(request), path=request.url.path, error=repr(error)[:500]
+        )
+        return answer(request, Problem("hub.memory_away", "The database did not answer this request."))
+    log.error("request.failed", request_id=request_id(request), path=request.url.path, exc_info=error)
+    return answer(
+        request, Problem("hub.bug", "Something of ours went wrong; the log has it under the request id.")
+    )
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    """What the router refuses."""
+    status = getattr(error, "status_code", 404)
+    code = "request.method" if status == 405 else "request.not_found"
+    response = answer(
+        request, Problem(code, f"{request.method} {request.url.path}: {MEANINGS[code].title.lower()}.")
+    )
+    for name, value in (getattr(error, "headers", None) or {}).items():
+        response.headers[name] = value
+    return response

@@ -1,0 +1,123 @@
+"""GET /v1/movements and /v1/exceptions: lists by cursor, newest first."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+import msgspec
+from starlette.responses import Response
+
+from evenstock.api.operation import (
+    CURSOR,
+    INSTANT,
+    LIMIT,
+    TEXT,
+    Call,
+    Operation,
+    Parameter,
+    instant,
+    limit_of,
+    query,
+    respond,
+)
+from evenstock.core.errors import MEANINGS, Refusal
+from evenstock.postgres import stock
+from evenstock.postgres.stock import ExceptionRow, MovementFilter, MovementRow
+
+CURSOR_NUMBER_MAX = 2**62
+
+
+class MovementPage(msgspec.Struct, frozen=True):
+    data: list[MovementRow]
+    next_cursor: str | None
+
+
+class ExceptionPage(msgspec.Struct, frozen=True):
+    data: list[ExceptionRow]
+    next_cursor: str | None
+
+
+async def get_movements(call: Call) -> Response:
+    given = query(call, "sku", "location", "why", "since", "until", "known_at", "limit", "cursor")
+    limit = limit_of(given)
+    wanted = MovementFilter(
+        sku=given.get("sku"),
+        location=given.get("location"),
+        why=given.get("why"),
+        since=instant(given["since"], "since") if "since" in given else None,
+        until=instant(given["until"], "until") if "until" in given else None,
+        known_at=_number(given["known_at"], "known_at") if "known_at" in given else None,
+    )
+    after = _numbers(given["cursor"], 2) if "cursor" in given else None
+    async with call.hub.pool.acquire() as db:
+        rows = await stock.movements(db, wanted, (after[0], after[1]) if after else None, limit, call.hub.tag)
+    last = rows[-1].id.split("_")[1:] if len(rows) == limit else None
+    return respond(MovementPage(rows, _cursor(last) if last else None))
+
+
+async def get_exceptions(call: Call) -> Response:
+    given = query(call, "status", "code", "limit", "cursor")
+    limit = limit_of(given)
+    status = given.get("status", "open")
+    if status not in {"open", "all"}:
+        raise Refusal("request.malformed", "`status` is open or all.")
+    if "code" in given and given["code"] not in MEANINGS:
+        raise Refusal("request.malformed", f"There is no code `{given['code']}`.")
+    before = _numbers(given["cursor"], 1)[0] if "cursor" in given else None
+    async with call.hub.pool.acquire() as db:
+        rows = await stock.exceptions(
+            db, closed_too=status == "all", code=given.get("code"), before=before, limit=limit
+        )
+    last = [str(int(rows[-1].id.removeprefix("exc_")))] if len(rows) == limit else None
+    return respond(ExceptionPage(rows, _cursor(last) if last else None))
+
+
+def _number(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Refusal("request.malformed", f"`{name}` is a ledger_seq, a whole number.")
+    return int(text)
+
+
+def _cursor(numbers: list[str]) -> str:
+    return urlsafe_b64encode(".".join(numbers).encode()).decode().rstrip("=")
+
+
+def _numbers(cursor: str, count: int) -> list[int]:
+    try:
+        parts = (
+            urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii").split(".")
+        )
+        numbers = [int(part) for part in parts if part.isdigit() and len(part) < 20]
+    except (ValueError, UnicodeError):
+        numbers = []
+    if len(numbers) != count or max(numbers) > CURSOR_NUMBER_MAX:
+        raise Refusal("request.malformed", "`cursor` is not one of ours: use next_cursor as it was given.")
+    return numbers
+
+
+OPERATIONS = (
+    Operation(
+        "GET", "/v1/movements", get_movements, "Lines of the ledger", "movements:read", {200: MovementPage},
+        parameters=(
+            Parameter("sku", "Only this item.", TEXT),
+            Parameter("location", "Only this location.", TEXT),
+            Parameter("why", "Only of this kind: sale, return, receipt, count, …", TEXT),
+            Parameter("since", "Happened at or after.", INSTANT),
+            Parameter("until", "Happened before.", INSTANT),
+            Parameter("known_at", "As known at this ledger_seq.", {"type": "integer", "minimum": 0}),
+            LIMIT,
+            CURSOR,
+        ),
+        refusals=("limit.page",),
+        description="Newest knowledge first. Each line names its two places, the fact behind it, when it happened and when we knew.",
+    ),
+    Operation(
+        "GET", "/v1/exceptions", get_exceptions, "What needs a person", "exceptions:read", {200: ExceptionPage},
+        parameters=(
+            Parameter("status", "open (default) or all.", {"type": "string", "enum": ["open", "all"]}),
+            Parameter("code", "Only this cause.", TEXT),
+            LIMIT,
+            CURSOR,
+        ),
+        refusals=("limit.page",),
+        description="One for each cause, with how much waits under it. They close by facts: adding the missing item or location books what waited.",
+    ),
+)  # fmt: skip

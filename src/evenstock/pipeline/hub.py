@@ -1,0 +1,24 @@
+"""The hub as its doors see it: what they may ask of it, and the parts that do it."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from evenstock.pipeline.reads import Reader
+from evenstock.pipeline.receive import Sources
+from evenstock.pipeline.writer import Writer
+from evenstock.postgres.database import Pool
+from evenstock.postgres.stock import LocationNames
+
+
+class Hub(msgspec.Struct, frozen=True):
+    """Built once, in wiring."""
+
+    pool: Pool
+    writer: Writer
+    reader: Reader
+    sources: Sources
+    names: LocationNames
+    tag: str
+    now: Callable[[], datetime]
