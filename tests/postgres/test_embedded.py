@@ -19,6 +19,7 @@ from conftest import SMALL_MB, VERSIONS
 from evenstock.postgres import embedded
 from evenstock.postgres.embedded import joined
 from evenstock.postgres.errors import DatabaseUnfit
+from evenstock.postgres.keeper import Keeper
 
 # Another process that joins, says so, and stays until its input ends.
 USER = """
@@ -51,8 +52,7 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 def held(folder: Path) -> bool:
     with (
-        pytest.MonkeyPatch.context(),
-        embedded._Lock.opened(folder / "server.lock", embedded.Keeper("test")) as lock,
+        embedded._Lock.opened(folder / "server.lock", Keeper("you")) as lock,
     ):
         return not lock.try_take()
 
