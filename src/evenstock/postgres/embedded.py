@@ -209,6 +209,10 @@ class _Server(msgspec.Struct, frozen=True):
                 _signal(pid, signal.SIGINT)
                 signalled = pid
             patience.wait("the database is stopping")
+        recorded = self.data / "socket"
+        folder = Path(recorded.read_text(encoding="utf-8")) if recorded.exists() else None
+        if folder is not None and _is_private(folder, self.keeper.owner) and not any(folder.iterdir()):
+            folder.rmdir()  # the next start makes it again, so its address stays
 
     def _adopted(self) -> bool:
         """Wait for a server that somebody else started; False when it ended, or had to be stopped, meanwhile."""
