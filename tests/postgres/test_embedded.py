@@ -19,6 +19,7 @@ from conftest import SMALL_MB, VERSIONS
 from evenstock.postgres import embedded
 from evenstock.postgres.embedded import joined
 from evenstock.postgres.errors import DatabaseUnfit
+from evenstock.postgres.keeper import Keeper
 
 # Another process that joins, says so, and stays until its input ends.
 USER = """
@@ -51,8 +52,7 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 def held(folder: Path) -> bool:
     with (
-        pytest.MonkeyPatch.context(),
-        embedded._Lock.opened(folder / "server.lock", embedded.Keeper("test")) as lock,
+        embedded._Lock.opened(folder / "server.lock", Keeper("you")) as lock,
     ):
         return not lock.try_take()
 
@@ -99,6 +99,7 @@ def test_the_last_one_out_stops_it_and_the_data_is_there_again(data: Path, bin_d
         assert held(data)
     assert not held(data)
     assert postmaster(data) is None
+    assert not Path((data / "socket").read_text()).exists()  # nothing stays behind elsewhere
     with joined(data, print, bin_dir, shared_buffers_mb=SMALL_MB) as again:
         assert asked(again, "SELECT n FROM kept") == 42
 
@@ -224,8 +225,8 @@ def test_a_vanished_socket_folder_brings_a_restart_at_the_same_address(data: Pat
         with joined(data, words.append, bin_dir, shared_buffers_mb=SMALL_MB) as again:
             assert again == url
             assert asked(again, "SELECT 1") == 1
+            assert folder.stat().st_mode & 0o777 == 0o700
     assert "socket has vanished" in words[0]
-    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_server_that_cannot_start_says_its_last_words_at_once(data: Path, bin_dir: Path) -> None:

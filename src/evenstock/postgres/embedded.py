@@ -209,6 +209,10 @@ class _Server(msgspec.Struct, frozen=True):
                 _signal(pid, signal.SIGINT)
                 signalled = pid
             patience.wait("the database is stopping")
+        recorded = self.data / "socket"
+        folder = Path(recorded.read_text(encoding="utf-8")) if recorded.exists() else None
+        if folder is not None and _is_private(folder, self.keeper.owner) and not any(folder.iterdir()):
+            folder.rmdir()  # the next start makes it again, so its address stays
 
     def _adopted(self) -> bool:
         """Wait for a server that somebody else started; False when it ended, or had to be stopped, meanwhile."""
@@ -257,17 +261,18 @@ class _Server(msgspec.Struct, frozen=True):
         )  # fmt: skip
         with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as settings:
             settings.write("\ninclude_if_exists = 'evenstock.conf'\n")
-        self._run(
-            "postgres", "--single", "-D", unfinished, "postgres", script=f"CREATE DATABASE {DATABASE};\n"
-        )
+        script = f"CREATE DATABASE {DATABASE};\n"
+        self._run("postgres", "--single", "-D", unfinished, "postgres", script=script, inherit=lock)
         unfinished.rename(self.pgdata)
         _sync_folder(self.data)
-        for half_made in self.data.glob("postgres.new*"):
-            shutil.rmtree(half_made)
 
     def _start(self, lock: _Lock) -> int:
         """Start the server and return where in its log its words begin."""
         self._refuse_foreign()
+        for half_made in self.data.glob(
+            "postgres.new-*"
+        ):  # by a start that was killed; what resists goes next time
+            shutil.rmtree(half_made, ignore_errors=True)
         folder = self._socket_folder()
         for left in (DOOR, DOOR + ".lock"):  # of a server that was killed; its pid may be another's by now
             (folder / left).unlink(missing_ok=True)

@@ -1,0 +1,13 @@
+"""Off a terminal the log is one JSON object a line, on stderr."""
+
+import json
+import subprocess
+import sys
+
+
+def test_an_event_is_one_line_of_json() -> None:
+    code = "import structlog; from evenstock.log import configure; configure('info'); log = structlog.get_logger(); log.debug('not.shown'); log.info('batch.applied', events=500)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ourselves
+    (line,) = done.stderr.splitlines()
+    assert json.loads(line).items() >= {"event": "batch.applied", "events": 500, "level": "info"}.items()
+    assert done.stdout == ""
