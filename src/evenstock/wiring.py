@@ -13,9 +13,9 @@ from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.reads import Reader
 from evenstock.pipeline.receive import Sources
 from evenstock.pipeline.writer import Writer
-from evenstock.postgres.database import Database, refuse_unsafe
+from evenstock.postgres import ledger
+from evenstock.postgres.database import Database, Session, refuse_unsafe
 from evenstock.postgres.embedded import Say, joined
-from evenstock.postgres.ledger import prepare_storage
 from evenstock.postgres.migrate import migrate
 from evenstock.postgres.stock import LocationNames
 from evenstock.settings import Settings
@@ -40,10 +40,21 @@ async def prepare(database: Database) -> list[str]:
     db = await database.connect(application="evenstock start")
     try:
         await refuse_unsafe(db)
-        await prepare_storage(db, secrets.token_hex(8), clock.now())
+        await ledger.prepare_storage(db, secrets.token_hex(8), clock.now())
     finally:
         await db.close()
     return applied
+
+
+@asynccontextmanager
+async def session(database: Database, application: str) -> AsyncIterator[Session]:
+    """One session with an up-to-date schema, for a command."""
+    await prepare(database)
+    db = await database.connect(application=f"evenstock {application}", statement_timeout_s=0)
+    try:
+        yield db
+    finally:
+        await db.close()
 
 
 @asynccontextmanager
@@ -51,7 +62,7 @@ async def hub(database: Database) -> AsyncIterator[Hub]:
     """A running hub; on the way out it finishes what it accepted."""
     async with database.pool() as pool:
         async with pool.acquire() as db:
-            tag = str(await db.fetchval("select tag from ledger_head"))
+            tag = await ledger.tag(db)
         writer = Writer(database, clock.now)
         await writer.start()
         names = LocationNames()
@@ -71,7 +82,7 @@ async def _keep_partitions(database: Database) -> None:
         await asyncio.sleep(PARTITIONS_EVERY_S)
         db = await database.connect(application="evenstock partitions")
         try:
-            await prepare_storage(db, "", clock.now())
+            await ledger.prepare_storage(db, "", clock.now())
         finally:
             await db.close()
 

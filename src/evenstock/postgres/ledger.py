@@ -77,6 +77,16 @@ async def prepare_storage(db: Connection, tag: str, now: datetime) -> None:
         await db.execute(SQL.set_tag, tag)
 
 
+async def tag(db: Connection) -> str:
+    """The first half of the trace ids of this ledger."""
+    return str(await db.fetchval(SQL.tag))
+
+
+async def invariants(db: Connection) -> int:
+    """How many invariants this schema states."""
+    return int(await db.fetchval(SQL.invariants))
+
+
 async def head(db: Connection) -> tuple[int, datetime]:
     """The newest committed ledger_seq and its recorded_at."""
     row = await db.fetchrow(SQL.head)

@@ -112,6 +112,7 @@ class MovementFilter(msgspec.Struct, frozen=True):
     location: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    happened_by: datetime | None = None
     why: str | None = None
     known_at: int | None = None
 
@@ -131,6 +132,7 @@ async def movements(
         SEQ_MAX if wanted.known_at is None else wanted.known_at,
         limit,
         wanted.why,
+        wanted.happened_by,
     )
     return [_movement(row, tag) for row in rows]
 

@@ -89,3 +89,6 @@ select ensure_movement_partitions($1, $2);
 
 -- name: tag
 select tag from ledger_head;
+
+-- name: invariants
+select count(*) from pg_views where schemaname = current_schema() and viewname like 'v\_%';

@@ -71,6 +71,7 @@ where (m.ledger_seq, m.ordinal) < ($1, $2)
     and ($6::timestamptz is null or m.occurred_at < $6)
     and m.ledger_seq <= $7
     and ($9::text is null or m.why = $9)
+    and ($10::timestamptz is null or m.occurred_at <= $10)
 order by m.ledger_seq desc, m.ordinal desc
 limit $8;
 
@@ -85,6 +86,7 @@ cross join lateral (
         and ($4::text is null or m.location_id = (select location_id from locations where id = $4))
         and m.occurred_at >= coalesce($5::timestamptz, '-infinity') and m.occurred_at < coalesce($6::timestamptz, 'infinity')
         and m.ledger_seq <= $7 and ($9::text is null or m.why = $9)
+        and m.occurred_at <= coalesce($10::timestamptz, 'infinity')
     order by m.ledger_seq desc, m.ordinal desc
     limit $8
 ) as m

@@ -1,0 +1,40 @@
+"""The commands put together."""
+
+import sys
+
+import typer
+
+from evenstock import __version__
+from evenstock.cli import importing, keys, running, truth
+from evenstock.cli.talk import Exit, fail
+from evenstock.postgres.errors import DatabaseUnfit
+from evenstock.settings import SettingsWrong
+
+app = typer.Typer(
+    name="evenstock",
+    help="The stock hub of a retail estate: one exact ledger, and what each channel may sell.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+running.register(app)
+importing.register(app)
+truth.register(app)
+app.add_typer(keys.app, name="keys")
+
+
+@app.command()
+def version() -> None:
+    """The version of this program."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run a command; what a user can mend is told in a sentence, never as a traceback."""
+    try:
+        app()
+    except (SettingsWrong, DatabaseUnfit) as error:
+        fail(str(error), Exit.USAGE if isinstance(error, SettingsWrong) else Exit.UNAVAILABLE)
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
