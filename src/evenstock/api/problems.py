@@ -50,8 +50,10 @@ def request_id(request: Request) -> str:
     return found
 
 
-def answer(request: Request, problem: Problem, errors: Sequence[Problem] = ()) -> Response:
-    """The response that says what is wrong."""
+def answer(
+    request: Request, problem: Problem, errors: Sequence[Problem] = (), members: bytes = b"{}"
+) -> Response:
+    """The response that says what is wrong; `members` is a JSON object of what else it tells."""
     meaning = problem.meaning
     document = ProblemDocument(
         type=f"/docs/e/{problem.code}",
@@ -72,7 +74,10 @@ def answer(request: Request, problem: Problem, errors: Sequence[Problem] = ()) -
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if meaning.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="evenstock"'
-    return Response(msgspec.json.encode(document), meaning.status, headers, MEDIA_TYPE)
+    body = msgspec.json.encode(document)
+    if members != b"{}":
+        body = body[:-1] + b"," + members[1:]
+    return Response(body, meaning.status, headers, MEDIA_TYPE)
 
 
 async def on_refusal(request: Request, error: Exception) -> Response:
