@@ -51,7 +51,7 @@ class Hub:
 
     async def locations(self, *ids: str, count_policy: str = "low") -> list[str]:
         """Make locations; return what may have waited for them."""
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "id": id_, "name": None, "type": "store", "timezone": "UTC", "region": None, "count_policy": count_policy,
             }
@@ -62,7 +62,7 @@ class Hub:
     async def items(self, *skus: str, scale: int = 0, **uoms: int) -> list[str]:
         """Make or change items; return what may have waited for them."""
         factors = {uom: Factor(number) for uom, number in uoms.items()}
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "sku": sku, "name": None, "base_uom": "EA", "scale": scale, "gtins": [], "codes": {}, "uoms": factors,
             }
