@@ -45,6 +45,7 @@ class Hub:
         self.memory = Memory()
         self.names = LocationNames()
         self.seq = 0  # of the last batch
+        self.retries = 0  # of batches that met another's locks
 
     async def connections(self, *ids: str) -> None:
         await masters.add_connections(self.db, ids, "api", self.now)
@@ -86,6 +87,7 @@ class Hub:
                 break
             except faults.TRANSIENT:
                 self.memory = Memory()
+                self.retries += 1
                 if attempt == TRIES - 1:
                     raise
         self.seq = applied.ledger_seq

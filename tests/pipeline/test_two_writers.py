@@ -32,7 +32,7 @@ async def overtaken(
         async with first.db.transaction():
             await doing
             task = asyncio.ensure_future(then)
-            while not task.done() and not await watch.fetchval(WAITS, pid):
+            while not task.done() and not await watch.fetchval(WAITS, pid):  # noqa: ASYNC110 - the server has no event for it
                 await asyncio.sleep(0.01)
             assert not task.done(), "the second did not have to wait for the first"
         return await task
