@@ -570,6 +570,31 @@ async def test_counts_of_one_instant_that_disagree_are_shown_until_one_is_voided
         assert await hub_.units(TEE, STORE) == (5, 0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("policy", "after_sale", "after_receipt"), [("low", 8, 9), ("start", 8, 14), ("end", 9, 9)]
+)
+async def test_what_moves_while_a_store_counts_is_read_by_the_stores_policy(
+    database: Database, policy: str, after_sale: int, after_receipt: int
+) -> None:
+    """Whether it was counted cannot be known; what is true only of the middle of an interval is a choice."""
+    async with shop(database) as hub_:
+        await hub_.locations("sales", "receipts", count_policy=policy)
+        for location in ("sales", "receipts"):
+            data = {
+                "location": location,
+                "lines": [line(TEE, 9, bucket="sellable")],
+                "started_at": TEN.isoformat(),
+            }
+            await hub_.apply(event("count", f"c-{location}", TEN + HOUR, data))
+        delivery = {"location": "receipts", "lines": [line(TEE, 5)]}
+        await hub_.apply(
+            sales("s-1", [line(TEE, 1)], TEN + HOUR / 2, "sales"),
+            event("receipt", "g-1", TEN + HOUR / 2, delivery),
+        )
+        assert (await hub_.units(TEE, "sales"))[0] == after_sale
+        assert (await hub_.units(TEE, "receipts"))[0] == after_receipt
+
+
 async def test_a_position_counts_as_observed_from_its_first_count_or_receipt_that_stands(
     database: Database,
 ) -> None:
