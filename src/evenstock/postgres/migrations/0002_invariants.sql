@@ -107,12 +107,10 @@ comment on view v_ledger_is_append_only is 'The runtime''s role may change or de
 create view v_applied_fact_has_effect as
 select f.fact_id, f.connection_id, f.key, f.type
 from facts f
-left join (
-    select fact_id from own_movements
-    union select fact_id from counts
-    union select void_fact_id from voids
-) e using (fact_id)
-where f.status = 'applied' and e.fact_id is null;
+where f.status = 'applied'
+    and not exists (select from own_movements m where m.fact_id = f.fact_id)
+    and not exists (select from counts c where c.fact_id = f.fact_id)
+    and not exists (select from voids v where v.void_fact_id = f.fact_id);
 comment on view v_applied_fact_has_effect is 'A fact is called applied and did nothing: its movements, counts or void are missing. Restore from a backup and report it.';
 
 create view v_waiting_fact_has_no_effect as
@@ -120,8 +118,8 @@ select distinct f.fact_id, f.connection_id, f.key, f.type, f.status
 from facts f
 join (
     select fact_id from own_movements
-    union select fact_id from counts where standing
-    union select void_fact_id from voids
+    union all select fact_id from counts where standing
+    union all select void_fact_id from voids
 ) e using (fact_id)
 where f.status <> 'applied';
 comment on view v_waiting_fact_has_no_effect is 'A fact that is called held, parked or ignored has changed stock. Report it.';
@@ -141,13 +139,12 @@ where (h.settled_at is null) <> (h.settled_seq is null) or (h.settled_seq is not
 comment on view v_settled_line_has_batch is 'A line was booked or dropped, and nobody can say by which batch. Report it.';
 
 create view v_own_movement_is_in_its_batch as
-select m.ledger_seq, m.ordinal, m.fact_id, b.ledger_seq as fact_ledger_seq
+select m.ledger_seq, m.ordinal, m.fact_id, f.batch_id
 from own_movements m
-join facts f using (fact_id)
-join batches b using (batch_id)
-left join held_lines h on h.fact_id = m.fact_id and h.settled_seq = m.ledger_seq
-left join voids v on v.void_fact_id = m.fact_id
-where m.ledger_seq <> b.ledger_seq and h.fact_id is null and v.void_fact_id is null;
+join batches b using (ledger_seq)
+join facts f on f.fact_id = m.fact_id and f.batch_id <> b.batch_id
+where not exists (select from held_lines h where h.fact_id = m.fact_id and h.settled_seq = m.ledger_seq)
+    and not exists (select from voids v where v.void_fact_id = m.fact_id);
 comment on view v_own_movement_is_in_its_batch is 'A fact moved stock in a batch that neither brought it nor released a line of it; its void would not find this movement. Report it.';
 
 create view v_time_is_plausible as
