@@ -160,7 +160,10 @@ async def run(plan: Plan) -> Measured:
     measuring = _Run(plan, requests)
     loop = asyncio.get_running_loop()
     pairs = await asyncio.gather(
-        *(loop.create_connection(lambda: _Connection(measuring), plan.host, plan.port) for _ in range(plan.connections))
+        *(
+            loop.create_connection(lambda: _Connection(measuring), plan.host, plan.port)
+            for _ in range(plan.connections)
+        )
     )
     await asyncio.gather(*(protocol.closed for _, protocol in pairs))
     return measuring.measured(_processor_s() - before)
