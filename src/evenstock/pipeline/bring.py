@@ -56,16 +56,20 @@ async def bring(
             waits = True
             await asyncio.sleep(ASK_AGAIN_S)
         hands = _Hands(hub, job, await _connection(hub, db, job.mapper.mapping.connection))
-        return await run_import(
-            rows=job.rows,
-            mapper=job.mapper,
-            submit=hands.submit,
-            register=hands.register,
-            reject=job.rejects,
-            progress=progress,
-            checkpoint=hands,
-            batch_events=job.batch_events,
-        )
+        try:
+            return await run_import(
+                rows=job.rows,
+                mapper=job.mapper,
+                submit=hands.submit,
+                register=hands.register,
+                reject=job.rejects,
+                progress=progress,
+                checkpoint=hands,
+                batch_events=job.batch_events,
+            )
+        except asyncio.CancelledError:
+            progress(Progress(await imports.begin(db, job.key), 0))  # what was saved, to the row
+            raise
 
 
 async def _connection(hub: Hub, db: Connection, name: str) -> int:

@@ -20,6 +20,7 @@ from evenstock.pipeline.rows import SourceRow
 BATCHES_IN_FLIGHT_MAX = 4
 BATCH_EVENTS = 500
 BATCH_EVENTS_MAX = 5_000  # so that what is in flight fits the writer's queue
+EVENTS_AHEAD_MAX = 10_000  # mapped before they are sent, so that their items are made known at once
 ROWS_PER_BATCH_MAX = 5_000  # so that a file of skipped rows shows progress too
 
 Master = dict[str, Any]  # an item or a location, as its batch call takes it
@@ -174,34 +175,87 @@ async def run_import(  # noqa: PLR0913 - one run's hands, each named
     tally = _Tally(done)
     known = _Known(register)
     await known.locations(mapper.locations)
-    under_way: deque[tuple[_Batch, asyncio.Future[Sequence[Result]]]] = deque()
 
-    async def settle() -> None:
-        batch, answer = under_way[0]
-        for row, problem in tally.add(batch, await answer):
+    async def settled(batch: _Batch, results: Sequence[Result]) -> None:
+        for row, problem in tally.add(batch, results):
             reject(row, problem)
-        under_way.popleft()
         if batch.last is None:
             return
         if batch.rows:
             await checkpoint.save(batch.last.number)
         progress(Progress(done + tally.rows, batch.last.progress))
 
+    lane = _Lane(known, submit, settled, batches_ahead=max(1, EVENTS_AHEAD_MAX // batch_events))
     try:
         for batch in _batches(rows, mapper, done, batch_events):
-            await known.items(batch.items)
-            while len(under_way) >= BATCHES_IN_FLIGHT_MAX:
-                await settle()
-            under_way.append((batch, asyncio.ensure_future(_answer(submit, batch.events))))
-            await asyncio.sleep(0)  # let it start before the next batch is mapped
-        while under_way:
-            await settle()
+            await lane.take(batch)
+        await lane.finish()
     finally:
-        for _, answer in under_way:
-            answer.cancel()
-        await asyncio.gather(*(answer for _, answer in under_way), return_exceptions=True)
+        await lane.give_up()
     await checkpoint.finish()
     return tally.summary()
+
+
+class _Lane:
+    """Batches on their way: mapped → their items known → under way → settled, each step in the order of the file.
+
+    Items of many batches are made known at once: each time, every writer reads its masters anew.
+    """
+
+    def __init__(
+        self,
+        known: "_Known",
+        submit: Submit,
+        settled: Callable[[_Batch, Sequence[Result]], Awaitable[None]],
+        *,
+        batches_ahead: int,
+    ) -> None:
+        self._known = known
+        self._submit = submit
+        self._settled = settled
+        self._batches_ahead = batches_ahead
+        self._mapped: list[_Batch] = []
+        self._ready: deque[_Batch] = deque()
+        self._under_way: deque[tuple[_Batch, asyncio.Future[Sequence[Result]]]] = deque()
+
+    async def take(self, batch: _Batch) -> None:
+        self._mapped.append(batch)
+        if self._ready:
+            await self._send_next()
+        elif len(self._mapped) >= self._batches_ahead:
+            await self._make_ready()
+        await asyncio.sleep(0)  # what was sent goes on before the next batch is mapped
+
+    async def finish(self) -> None:
+        """Send and settle all that was taken."""
+        while self._ready or self._mapped:
+            if not self._ready:
+                await self._make_ready()
+            await self._send_next()
+        while self._under_way:
+            await self._settle()
+
+    async def give_up(self) -> None:
+        """Wait for nothing more."""
+        for _, answer in self._under_way:
+            answer.cancel()
+        await asyncio.gather(*(answer for _, answer in self._under_way), return_exceptions=True)
+
+    async def _make_ready(self) -> None:
+        await self._known.items([item for batch in self._mapped for item in batch.items])
+        self._ready.extend(self._mapped)
+        self._mapped.clear()
+
+    async def _send_next(self) -> None:
+        while len(self._under_way) >= BATCHES_IN_FLIGHT_MAX:
+            await self._settle()
+        batch = self._ready.popleft()
+        self._under_way.append((batch, asyncio.ensure_future(_answer(self._submit, batch.events))))
+
+    async def _settle(self) -> None:
+        batch, answer = self._under_way[0]
+        await self._settled(batch, await answer)
+        self._under_way.popleft()
 
 
 async def _answer(submit: Submit, events: list[Received]) -> Sequence[Result]:
