@@ -10,8 +10,9 @@ import uvicorn
 
 from evenstock import clock
 from evenstock.api.app import build
+from evenstock.api.whole import WholeAnswers
 from evenstock.pipeline.hub import Hub
-from evenstock.pipeline.reads import Reader
+from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
 from evenstock.pipeline.writer import Writer
 from evenstock.postgres import ledger
@@ -61,7 +62,10 @@ async def session(database: Database, application: str) -> AsyncIterator[Session
 @asynccontextmanager
 async def hub(database: Database) -> AsyncIterator[Hub]:
     """A running hub; on the way out it finishes what it accepted."""
-    async with database.pool() as pool:
+    async with (
+        database.pool() as pool,
+        database.pool(application="evenstock reader", size_max=QUERIES_MAX, one_plan=True) as readers,
+    ):
         async with pool.acquire() as db:
             tag = await ledger.tag(db)
         writer = Writer(database, clock.now)
@@ -70,7 +74,13 @@ async def hub(database: Database) -> AsyncIterator[Hub]:
         keeper = asyncio.create_task(_keep_partitions(database))
         try:
             yield Hub(
-                pool, writer, Reader(pool, names, clock.now), Sources(pool, clock.now), names, tag, clock.now
+                pool,
+                writer,
+                Reader(readers, names, clock.now),
+                Sources(pool, clock.now),
+                names,
+                tag,
+                clock.now,
             )
         finally:
             keeper.cancel()
@@ -104,6 +114,7 @@ async def serve(database: Database, settings: Settings, say: Say) -> None:
             server_header=False,
             proxy_headers=False,
             loop="none",
+            http=WholeAnswers,
         )
         server = Server(config, say)
         await server.serve()

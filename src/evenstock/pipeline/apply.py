@@ -24,7 +24,7 @@ from evenstock.postgres.exceptions import Cause, public_id
 from evenstock.postgres.ledger import FactKey, Head
 
 ATTEMPTS_MAX = 8  # of a batch whose world changes under it
-POSITIONS_KNOWN_MAX = 1_000_000  # remembered as existing, by process
+BATCHES_AHEAD = 16  # for which positions are made ahead, once some were missing
 
 OutcomeName = Literal["applied", "duplicate", "parked", "held", "rejected"]
 
@@ -69,16 +69,15 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Memory:
-    """What a writer remembers between batches: masters, and which positions exist."""
+    """What a writer remembers between batches: masters, and whether positions are new lately."""
 
     def __init__(self) -> None:
         self.masters = Masters()
-        self.positions: set[tuple[int, int]] = set()
+        self._batches_ahead = 0
 
     def forget(self) -> None:
         """Believe nothing any more; after a fault."""
         self.masters = Masters()
-        self.positions.clear()
 
     async def refresh(self, db: Connection) -> None:
         """Forget the masters and begin again at their version of now."""
@@ -86,13 +85,16 @@ class Memory:
         fresh.connections = await stored_masters.connections(db)
         self.masters = fresh
 
-    async def ensure_positions(self, db: Connection, keys: Collection[tuple[int, int]]) -> None:
-        """Make positions that this process has not seen; outside of any batch."""
-        if missing := sorted(key for key in keys if key not in self.positions):
-            await ledger.create_positions(db, missing)
-            if len(self.positions) > POSITIONS_KNOWN_MAX:
-                self.positions.clear()
-            self.positions.update(missing)
+    async def make_ahead(self, db: Connection, keys: Collection[tuple[int, int]]) -> None:
+        """Make positions before a batch locks them, while new ones come; an old estate is spared the question."""
+        if self._batches_ahead and keys:
+            self._batches_ahead -= 1
+            await self.make_positions(db, keys)
+
+    async def make_positions(self, db: Connection, keys: Collection[tuple[int, int]]) -> None:
+        """Make positions that are missing; outside of any batch."""
+        if await ledger.create_positions(db, sorted(keys)):
+            self._batches_ahead = BATCHES_AHEAD
 
 
 def rejected(id_: str | None, problem: Problem, pointer_prefix: str = "") -> Result:
@@ -113,8 +115,7 @@ async def apply(db: Connection, memory: Memory, incoming: Sequence[Incoming], no
         except Changed:
             await memory.refresh(db)
         except MissingPositions as missing:
-            memory.positions.difference_update(missing.keys)
-            await memory.ensure_positions(db, missing.keys)
+            await memory.make_positions(db, missing.keys)
     raise RuntimeError(f"the world changed {ATTEMPTS_MAX} times under one batch")
 
 
@@ -169,7 +170,7 @@ async def _prepare(db: Connection, memory: Memory, incoming: Sequence[Incoming])
     touched.update(
         (count.item_id, count.location_id) for fact in prepared.facts.values() for count in fact.counts
     )
-    await memory.ensure_positions(db, touched)
+    await memory.make_ahead(db, touched)
     return prepared
 
 

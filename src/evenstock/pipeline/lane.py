@@ -102,5 +102,5 @@ class Lane:
 
     async def _connection(self) -> Session:
         if self._db is None or self._db.is_closed():
-            self._db = await self._database.connect(application="evenstock writer")
+            self._db = await self._database.connect(application="evenstock writer", one_plan=True)
         return self._db

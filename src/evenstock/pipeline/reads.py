@@ -13,7 +13,7 @@ from evenstock.postgres.database import Pool
 from evenstock.postgres.stock import LocationNames, positions_of
 
 SKUS_MAX: Final = 200  # of one query
-QUERIES_MAX: Final = 2  # under way at once
+QUERIES_MAX: Final = 1  # under way at once
 
 
 class _Wanted(msgspec.Struct, eq=False):

@@ -46,8 +46,7 @@ async def _with_patience(
         except Changed:
             await memory.refresh(db)
         except MissingPositions as missing:
-            memory.positions.difference_update(missing.keys)
-            await memory.ensure_positions(db, missing.keys)
+            await memory.make_positions(db, missing.keys)
     raise RuntimeError(f"the world changed {ATTEMPTS_MAX} times under one release")
 
 

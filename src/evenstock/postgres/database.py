@@ -54,6 +54,7 @@ class Database(msgspec.Struct, frozen=True):
         application: str = "evenstock",
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
+        one_plan: bool = False,
     ) -> Session:
         """One session, for the caller alone. As the owner where the schema itself is changed; 0 s is no limit."""
         return await asyncpg.connect(
@@ -65,6 +66,7 @@ class Database(msgspec.Struct, frozen=True):
                 application=application,
                 statement_timeout_s=statement_timeout_s,
                 lock_timeout_s=lock_timeout_s,
+                one_plan=one_plan,
             ),
         )
 
@@ -76,6 +78,7 @@ class Database(msgspec.Struct, frozen=True):
         application: str = "evenstock",
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
+        one_plan: bool = False,
     ) -> Pool:
         """Sessions as the runtime, shared by whoever asks: `async with database.pool() as pool`."""
         return asyncpg.create_pool(
@@ -90,12 +93,20 @@ class Database(msgspec.Struct, frozen=True):
                 application=application,
                 statement_timeout_s=statement_timeout_s,
                 lock_timeout_s=lock_timeout_s,
+                one_plan=one_plan,
             ),
         )
 
     def _session(
-        self, *, owner: bool, application: str, statement_timeout_s: float, lock_timeout_s: float
+        self,
+        *,
+        owner: bool,
+        application: str,
+        statement_timeout_s: float,
+        lock_timeout_s: float,
+        one_plan: bool,
     ) -> dict[str, str]:
+        """`one_plan` keeps one plan for each statement, whatever its arrays hold: planning anew costs more than most run."""
         session = {
             "search_path": quoted(self.schema),
             "timezone": "UTC",
@@ -104,6 +115,8 @@ class Database(msgspec.Struct, frozen=True):
             "lock_timeout": _milliseconds(lock_timeout_s),
             "idle_in_transaction_session_timeout": _milliseconds(IDLE_IN_TRANSACTION_TIMEOUT_S),
         }
+        if one_plan:
+            session["plan_cache_mode"] = "force_generic_plan"
         return session if owner else session | {"role": RUNTIME_ROLE}
 
 

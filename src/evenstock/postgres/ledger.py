@@ -138,9 +138,10 @@ async def own_moves(db: Connection, fact_id: int) -> list[tuple[Move, datetime]]
     return [(Move(*list(row.values())[:7]), row["occurred_at"]) for row in rows]
 
 
-async def create_positions(db: Connection, keys: Sequence[PositionKey]) -> None:
-    """Make positions that may be missing; outside of any batch."""
-    await db.execute(SQL.create_positions, [key[0] for key in keys], [key[1] for key in keys])
+async def create_positions(db: Connection, keys: Sequence[PositionKey]) -> int:
+    """Make those of these positions that are missing, outside of any batch; how many there were."""
+    done = await db.execute(SQL.create_positions, [key[0] for key in keys], [key[1] for key in keys])
+    return int(done.rpartition(" ")[2])  # INSERT 0 n
 
 
 async def lock_positions(db: Connection, keys: Sequence[PositionKey]) -> dict[PositionKey, Position]:
