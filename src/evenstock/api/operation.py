@@ -80,6 +80,8 @@ def read_body(call: Call, kind: type[T]) -> T:
         raise Refusal(problem.code, problem.detail, problem.pointer) from None
     except UnicodeEncodeError:
         raise Refusal("json.malformed", "A text holds half a character (a lone surrogate).") from None
+    except TypeError:
+        raise Refusal("request.malformed", "A number has more digits than anybody means.") from None
 
 
 def query(call: Call, *known: str) -> dict[str, str]:

@@ -53,9 +53,12 @@ class _Release(msgspec.Struct, eq=False):
 class Writer:
     """Takes events and releases in order, and writes them batch by batch over a connection shared with nobody."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, now: Callable[[], datetime], *, waiting_max: int = EVENTS_WAITING_MAX
+    ) -> None:
         self._database = database
         self._now = now
+        self._waiting_max = waiting_max
         self._queue: deque[_Submission | _Release] = deque()
         self._wake = asyncio.Event()
         self._events_waiting = 0
@@ -105,11 +108,11 @@ class Writer:
         if self._stopping:
             REFUSED.labels("hub.stopping").inc()
             raise Refusal("hub.stopping", "The hub is stopping and takes nothing more.")
-        if self._events_waiting + events > EVENTS_WAITING_MAX:
+        if self._events_waiting + events > self._waiting_max:
             REFUSED.labels("hub.overloaded").inc()
             raise Refusal(
                 "hub.overloaded",
-                f"{self._events_waiting:,} events wait to be booked; at most {EVENTS_WAITING_MAX:,} may.",
+                f"{self._events_waiting:,} events wait to be booked; at most {self._waiting_max:,} may.",
             )
         self._events_waiting += events
         WAITING.set(self._events_waiting)
