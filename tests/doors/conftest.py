@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from evenstock.postgres.database import Database
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """A coroutine test runs on the loop that its door lives on."""
-    runner = pyfuncitem.funcargs.get("runner")
+    runner: Any = pyfuncitem.funcargs.get("runner")
     if runner is None or not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = pyfuncitem._fixtureinfo.argnames

@@ -94,6 +94,8 @@ def query(call: Call, *known: str) -> dict[str, str]:
             )
         if len(given.getlist(name)) > 1:
             raise Refusal("request.malformed", f"The parameter `{name}` stands twice.")
+        if not given[name]:
+            raise Refusal("request.malformed", f"The parameter `{name}` is empty.")
         if "\x00" in given[name]:
             raise Refusal(
                 "request.malformed", f"The parameter `{name}` has a character that it may not have."

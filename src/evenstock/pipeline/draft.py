@@ -65,7 +65,7 @@ class Draft(msgspec.Struct):
 
     def is_empty(self) -> bool:
         """Whether nothing at all is to be written."""
-        return not (self.new or self.settled or self.conflicts)
+        return not (self.new or self.settled or self.held or self.conflicts)
 
 
 class Done(msgspec.Struct):
@@ -171,7 +171,8 @@ async def _lines(
     await exceptions.hold(db, rows)
     await exceptions.settle(db, draft.settled, now, ledger_seq)
     await exceptions.drop(db, draft.dropped, now, ledger_seq)
-    if draft.settled or draft.dropped:
+    moved = draft.held and not draft.new  # a release that found the next thing missing
+    if draft.settled or draft.dropped or moved:
         dropped = await exceptions.facts_settled(db, draft.dropped)
         await waiting.set_status(db, ((fact_id, "ignored", "voided") for fact_id in dropped))
         settled = await exceptions.facts_settled(db, (fact_id for fact_id, _ in draft.settled))
