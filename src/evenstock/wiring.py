@@ -17,7 +17,7 @@ from evenstock.api.app import build
 from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.reads import Reader
 from evenstock.pipeline.receive import Sources
-from evenstock.pipeline.writer import EVENTS_WAITING_MAX, Writer
+from evenstock.pipeline.writer import EVENTS_WAITING_MAX, GIVE_UP_S, Writer
 from evenstock.postgres import faults, ledger
 from evenstock.postgres.database import Database, Session, refuse_unsafe
 from evenstock.postgres.embedded import Say, joined
@@ -88,12 +88,14 @@ async def session(database: Database, application: str) -> AsyncIterator[Session
 
 
 @asynccontextmanager
-async def hub(database: Database, *, waiting_max: int = EVENTS_WAITING_MAX) -> AsyncIterator[Hub]:
+async def hub(
+    database: Database, *, waiting_max: int = EVENTS_WAITING_MAX, give_up_s: float = GIVE_UP_S
+) -> AsyncIterator[Hub]:
     """A running hub; on the way out it finishes what it accepted."""
     async with database.pool() as pool:
         async with pool.acquire() as db:
             tag = await ledger.tag(db)
-        writer = Writer(database, clock.now, waiting_max=waiting_max)
+        writer = Writer(database, clock.now, waiting_max=waiting_max, give_up_s=give_up_s)
         await writer.start()
         names = LocationNames()
         keeper = asyncio.create_task(_keep_partitions(database))

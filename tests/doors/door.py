@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -200,14 +200,30 @@ def _settings() -> Settings:
 
 
 @asynccontextmanager
-async def opened(database: Database, **options: Any) -> AsyncIterator[Door]:
+async def opened(database: Database, *, body_within_s: float = 30.0, **limits: Any) -> AsyncIterator[Door]:
     """A hub over a database, and its door with a key that may do everything."""
     key = await make_key(database, "all", "*")
     async with (
-        wiring.hub(database) as hub,
-        listening(hub, **options) as url,
+        wiring.hub(database, **limits) as hub,
+        listening(hub, body_within_s=body_within_s) as url,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DEADLINE_S)) as session,
     ):
+        yield Door(url, key, session)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask until it is so; what is asked takes its own time."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not await condition():
+            pass
+
+
+@asynccontextmanager
+async def knocking(url: str, key: str | None) -> AsyncIterator[Door]:
+    """The door of a hub that runs elsewhere."""
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         yield Door(url, key, session)
 
 

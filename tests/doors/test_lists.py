@@ -65,7 +65,7 @@ async def test_movements_are_filtered(door: Door) -> None:
         ({"sku": "A", "since": "2026-01-02T00:00:00Z", "until": "2026-01-04T00:00:00Z"}, "2"),
         ({"sku": "NOBODY"}, ""), ({"location": "NOWHERE"}, ""),
     ):  # fmt: skip
-        found = await every(door, "/v1/movements", **query)  # type: ignore[arg-type]  # dictionaries of two kinds
+        found = await every(door, "/v1/movements", **query)
         assert sorted(row["key"] for row in found) == list(keys), query
 
 

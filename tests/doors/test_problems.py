@@ -1,8 +1,7 @@
 """What is refused says why, stably; limits hold at the limit and one past it."""
 
 import json
-
-import aiohttp
+from collections.abc import AsyncIterator
 
 from doors.door import Door, sale
 from evenstock.api.bodies import BODY_BYTES_MAX
@@ -71,7 +70,7 @@ async def test_a_body_has_at_most_ten_megabytes(door: Door) -> None:
 
 
 async def test_a_body_of_unknown_length_is_measured_as_it_comes(door: Door) -> None:
-    async def chunks() -> "aiohttp.typedefs.AsyncGenerator[bytes, None]":
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(BODY_BYTES_MAX // 1_000_000 + 2):
             yield b" " * 1_000_000
 

@@ -18,7 +18,6 @@ PAGE_DEFAULT: Final = 100
 
 JSON = msgspec.json.Encoder(decimal_format="number")
 T = TypeVar("T")
-_decimals_as_text = msgspec.json.Encoder()
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -74,8 +73,8 @@ def read_body(call: Call, kind: type[T]) -> T:
     if (found := repeated_name(value)) is not None:
         raise Refusal("json.repeated_name", f"The name `{found[1]}` stands twice in one object.", found[0])
     try:
-        return msgspec.json.decode(_decimals_as_text.encode(value), type=kind)
-    except msgspec.ValidationError as error:
+        return msgspec.json.decode(JSON.encode(value), type=kind)
+    except msgspec.DecodeError as error:
         problem = problem_of(error, code="request.malformed")
         raise Refusal(problem.code, problem.detail, problem.pointer) from None
     except UnicodeEncodeError:

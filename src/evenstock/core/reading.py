@@ -174,7 +174,7 @@ def pointer_of(path: str) -> str:
     return "".join(f"/{part}" for part in re.split(r"[.\[\]]+", path) if part)
 
 
-def problem_of(error: msgspec.ValidationError, prefix: str = "", code: str = "event.malformed") -> Problem:
+def problem_of(error: msgspec.DecodeError, prefix: str = "", code: str = "event.malformed") -> Problem:
     """What msgspec found, with a pointer and in a sentence."""
     match = _PATH.match(str(error))
     words, path = (match["words"], match["path"]) if match else (str(error), "")

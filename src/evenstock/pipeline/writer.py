@@ -54,11 +54,17 @@ class Writer:
     """Takes events and releases in order, and writes them batch by batch over a connection shared with nobody."""
 
     def __init__(
-        self, database: Database, now: Callable[[], datetime], *, waiting_max: int = EVENTS_WAITING_MAX
+        self,
+        database: Database,
+        now: Callable[[], datetime],
+        *,
+        waiting_max: int = EVENTS_WAITING_MAX,
+        give_up_s: float = GIVE_UP_S,
     ) -> None:
         self._database = database
         self._now = now
         self._waiting_max = waiting_max
+        self._give_up_s = give_up_s
         self._queue: deque[_Submission | _Release] = deque()
         self._wake = asyncio.Event()
         self._events_waiting = 0
@@ -202,7 +208,7 @@ class Writer:
 
     async def _reconnecting(self, incoming: Sequence[Incoming]) -> Applied:
         """Apply; when the session is lost, connect again and repeat: what had been committed answers `duplicate`."""
-        deadline = asyncio.get_running_loop().time() + GIVE_UP_S
+        deadline = asyncio.get_running_loop().time() + self._give_up_s
         while True:
             try:
                 return await apply(await self._connection(), self.memory, incoming, self._now())
@@ -211,7 +217,7 @@ class Writer:
                 self._abandon()
                 if asyncio.get_running_loop().time() > deadline:
                     raise Refusal(
-                        "hub.memory_away", f"The database has not answered for {GIVE_UP_S:.0f} s."
+                        "hub.memory_away", f"The database has not answered for {self._give_up_s:g} s."
                     ) from error
                 await asyncio.sleep(RECONNECT_S)
 
