@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS
+from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 
 from doors.door import Process, make_key
@@ -14,6 +16,8 @@ from evenstock.api.app import OPERATIONS
 from evenstock.postgres.database import Database
 
 EXAMPLES = 60  # of each operation
+MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+TAKING = {operation.path for operation in OPERATIONS if operation.body is not None or operation.parameters}
 WANTED = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance", "ignored_auth", "unsupported_method",
@@ -33,19 +37,20 @@ def served(runner: asyncio.Runner, database: Database) -> Iterator[tuple[str, st
 def test_no_generated_call_is_answered_otherwise_than_documented(served: tuple[str, str]) -> None:
     url, key = served
     schema = schemathesis.openapi.from_url(url + "/openapi.json")
-    checks = CHECKS.get_by_names(list(WANTED))
+    checks: list[Any] = list(CHECKS.get_by_names(list(WANTED)))
     seen = set()
     for result in schema.get_all_operations():
+        assert isinstance(result, Ok), "the document has an operation that cannot be read"
         operation = result.ok()
         seen.add((operation.method.upper(), operation.path))
-        for mode in GenerationMode:
+        for mode in MODES if operation.path in TAKING else MODES[:1]:
 
             @given(case=operation.as_strategy(generation_mode=mode))
             @settings(
                 max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=(Phase.generate,),
                 suppress_health_check=list(HealthCheck),
             )  # fmt: skip
-            def answered_as_documented(case: schemathesis.Case) -> None:
+            def answered_as_documented(case: "schemathesis.Case[Any]") -> None:
                 case.call_and_validate(checks=checks, headers={"Authorization": f"Bearer {key}"})
 
             answered_as_documented()
