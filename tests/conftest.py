@@ -98,6 +98,15 @@ def database(server: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     yield from fresh(server, request)
 
 
+@pytest.fixture(scope="module")
+def shared_database(servers: Servers) -> Iterator[Database]:
+    """A migrated schema on version 18 for all tests of a module, which keep apart by names; what they leave must hold."""
+    database = Database(servers("18"), schema=f"test_{next(numbers)}")
+    asyncio.run(made(database))
+    yield database
+    refuse(asyncio.run(left(database, planted=False)))
+
+
 @pytest.fixture
 def database_each(server_each: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A migrated schema on each version at hand, for this test alone."""
@@ -108,7 +117,10 @@ def fresh(url: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     database = Database(url, schema=f"test_{next(numbers)}")
     asyncio.run(made(database))
     yield database
-    broken = asyncio.run(left(database, planted=request.node.get_closest_marker("planted") is not None))
+    refuse(asyncio.run(left(database, planted=request.node.get_closest_marker("planted") is not None)))
+
+
+def refuse(broken: list[str]) -> None:
     if broken:
         pytest.fail("After the test, these invariants do not hold:\n" + "\n".join(broken), pytrace=False)
 

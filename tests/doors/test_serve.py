@@ -121,7 +121,7 @@ async def test_two_processes_on_one_database_book_each_event_once(database: Data
 
 
 async def test_a_full_queue_sends_callers_away_and_nothing_is_half_done(database: Database) -> None:
-    async with opened(database, waiting_max=10) as door:
+    async with opened(database, events_waiting_max=10) as door:
         await door.know("A")
         too_many = await door.report(*(sale(f"many {number}", "A") for number in range(11)))
         assert too_many.problem == (503, "hub.overloaded", "")
@@ -170,6 +170,22 @@ async def test_a_short_absence_of_the_database_is_not_noticed_by_who_posts(
         assert (await door.get("/readyz")).status == 503
         await wire.connect()
         assert (await post).outcomes == ["applied"]
+
+
+async def test_a_full_disk_is_told_and_nothing_is_promised_until_there_is_room(
+    door: Door, database: Database
+) -> None:
+    await door.know("A")
+    async with owner(database) as db:
+        await db.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;"
+            "CREATE TRIGGER full_disk BEFORE INSERT ON facts EXECUTE FUNCTION full_disk()"
+        )
+        answer = await door.report(*(sale(str(number), "A") for number in range(20)))
+        assert answer.problem == (503, "hub.memory_away", "")
+        await db.execute("DROP TRIGGER full_disk ON facts")
+    assert (await door.report(*(sale(str(number), "A") for number in range(20)))).outcomes == ["applied"] * 20
 
 
 async def test_a_lost_reply_to_commit_books_once(database: Database, short: Path) -> None:

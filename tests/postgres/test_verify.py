@@ -29,3 +29,12 @@ async def test_a_fresh_schema_holds_and_the_runtime_may_prove_it(database_each: 
         assert await violations(connection) == []
     finally:
         await connection.close()
+
+
+@pytest.mark.planted
+async def test_a_proof_may_take_longer_than_other_statements(database: Database) -> None:
+    async with owner(database) as connection:
+        await connection.execute("CREATE VIEW v_slow AS SELECT 1 AS n FROM pg_sleep(0.2)")
+        await connection.execute("SET statement_timeout = 100")
+        assert [each.name for each in await violations(connection)] == ["v_slow"]
+        assert await connection.fetchval("SHOW statement_timeout") == "100ms"

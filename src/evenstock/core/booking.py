@@ -232,14 +232,21 @@ def book(
 
 def _rebase(position: SlowPosition, known: Known, spot: PositionKey) -> Rebased:
     voided_ids = {voided.count.count_id for voided in position.voided}
+    standing = known.standing.get(spot, ())
+    locked = {
+        count.count_id: count for count in standing
+    }  # as it is now: others may have re-based it before the lock
     return rebase(
         deltas=position.deltas,
         new=[
             NewCount(as_count(entry), entry.fact.fact_id, known.loaded[entry.count_id])
             for entry in position.counts
         ],
-        voided=[Voided(voided.count, voided.void_fact_id) for voided in position.voided],
-        standing=[count for count in known.standing.get(spot, ()) if count.count_id not in voided_ids],
+        voided=[
+            Voided(locked.get(voided.count.count_id, voided.count), voided.void_fact_id)
+            for voided in position.voided
+        ],
+        standing=[count for count in standing if count.count_id not in voided_ids],
     )
 
 

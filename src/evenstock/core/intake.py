@@ -14,13 +14,16 @@ import msgspec
 from evenstock.core.errors import Refusal
 from evenstock.core.events import (
     AdjustmentLine,
+    ConditionLine,
     CountLine,
     CountVoided,
     DispositionDecided,
+    DispositionLine,
     Event,
     FactRef,
     FactVoided,
     ItemRef,
+    Line,
     ReturnReceived,
     StockCounted,
     TransferReceived,
@@ -29,7 +32,7 @@ from evenstock.core.events import (
 )
 from evenstock.core.ledger import KnownLine, Move, Scope, moves_for
 from evenstock.core.masters import Item, Location, Masters
-from evenstock.core.quantity import units
+from evenstock.core.quantity import Factor, units
 from evenstock.core.reading import is_identifier
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # ahead of ours, before we speak of skew (D5)
@@ -37,6 +40,10 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(
 
 TimeBasis = Literal["source", "received", "skewed"]
 LINES_ALL = None
+TRANSFERS = (TransferShipped, TransferReceived)
+VOIDS = (FactVoided, CountVoided)
+
+AnyLine = Line | ConditionLine | AdjustmentLine | CountLine | DispositionLine
 
 
 class HeldLine(msgspec.Struct, frozen=True):
@@ -128,7 +135,7 @@ def prepare(
         fact.sequence = int(event.sequence)
         fact.epoch = "" if event.epoch is None else str(event.epoch)
         fact.stream = event.stream
-    if isinstance(event, FactVoided | CountVoided):
+    if isinstance(event, VOIDS):
         fact.target = _reference(event.data.target, event.source)
         fact.goods = event.data.goods if isinstance(event, FactVoided) else "count"
         fact.stream = fact.stream or "voids"
@@ -187,44 +194,30 @@ def _resolve(fact: Fact, event: Event, masters: Masters, only: Collection[int] |
         elif factor is None:
             fact.held.append(_unknown_uom(index, line.uom, item))
         else:
-            known.append(KnownLine(index, line, item.item_id, _units(line, index, item)))
+            known.append(KnownLine(index, line, item.item_id, _units(line, index, item, factor)))
     if isinstance(event, StockCounted):
         _count(fact, event, known, here)
         return
     fact.moves = moves_for(event, known, here.location_id, there.location_id)
-    if isinstance(event, TransferShipped | TransferReceived):
+    if isinstance(event, TRANSFERS):
         fact.legs = [_leg(event, line, here, there) for line in known]
 
 
-def _check_lines(event: Event, lines: Sequence[object]) -> None:
+def _check_lines(event: Event, lines: Sequence[AnyLine]) -> None:
+    """What a line must have whatever the masters say: an id of its own, and one name for its item."""
     seen: set[str] = set()
     for index, line in enumerate(lines):
-        name: str = line.line  # type: ignore[attr-defined]
+        name, ref = line.line, line.item
         if name in seen:
             raise Refusal(
                 "event.repeated_line", f"The line id `{name}` stands twice.", f"/data/lines/{index}/line"
             )
         seen.add(name)
         if not is_identifier(name):
-            raise Refusal(
-                "identifier.characters",
-                "The line id has characters that an identifier may not have.",
-                f"/data/lines/{index}/line",
-            )
-        ref: ItemRef = line.item  # type: ignore[attr-defined]
-        names = [text for text in (ref.sku, ref.gtin, ref.id) if text is not None]
-        if len(names) != 1:
-            raise Refusal(
-                "event.malformed",
-                "An item is named by exactly one of sku, gtin and id.",
-                f"/data/lines/{index}/item",
-            )
-        if not is_identifier(names[0]):
-            raise Refusal(
-                "identifier.characters",
-                "The item has characters that an identifier may not have.",
-                f"/data/lines/{index}/item",
-            )
+            raise _bad_characters("line id", f"/data/lines/{index}/line")
+        if (ref.sku is None) + (ref.gtin is None) + (ref.id is None) != 2:
+            detail = "An item is named by exactly one of sku, gtin and id."
+            raise Refusal("event.malformed", detail, f"/data/lines/{index}/item")
     if isinstance(event, DispositionDecided):
         for index, disposed in enumerate(event.data.lines):
             if disposed.to is None and event.data.to is None:
@@ -233,34 +226,44 @@ def _check_lines(event: Event, lines: Sequence[object]) -> None:
                 )
 
 
+def _bad_characters(what: str, pointer: str) -> Refusal:
+    return Refusal(
+        "identifier.characters", f"The {what} has characters that an identifier may not have.", pointer
+    )
+
+
 def _locations(
     fact: Fact, event: Event, masters: Masters, wanted: Collection[int]
 ) -> tuple[Location | None, Location | None]:
-    if isinstance(event, TransferShipped | TransferReceived):
-        names = [("from", event.data.from_), ("to", event.data.to)]
+    """Where a fact took place, and for a transfer where it went; None when a location is not known: then all lines wait."""
+    if isinstance(event, TRANSFERS):
         if event.data.from_ == event.data.to:
             raise Refusal("event.malformed", "A transfer goes from one location to another.", "/data/to")
-    else:
-        names = [("location", event.data.location)]  # type: ignore[union-attr]  # voids have returned before
-    found = [masters.locations.get(name) for _, name in names]
-    for (field, name), location in zip(names, found, strict=True):
+        here = _location(fact, masters, event.data.from_, "from", wanted)
+        there = _location(fact, masters, event.data.to, "to", wanted) if here is not None else None
+        return here, there
+    here = _location(fact, masters, event.data.location, "location", wanted)  # type: ignore[union-attr]  # no void comes here
+    return here, here
+
+
+def _location(
+    fact: Fact, masters: Masters, name: str, field: str, wanted: Collection[int]
+) -> Location | None:
+    found = masters.locations.get(name)
+    if found is None:
         if not is_identifier(name):
-            raise Refusal(
-                "identifier.characters",
-                "The location has characters that an identifier may not have.",
-                f"/data/{field}",
-            )
-        if location is None:
-            detail = f"{fact.source} sent the location {name}, which is not in the location master."
-            fact.held.extend(
-                HeldLine(index, "stock.unknown_location", f"location:{name}", detail, f"/data/{field}")
-                for index in wanted
-            )
-            return None, None
-    return found[0], found[-1]
+            raise _bad_characters("location", f"/data/{field}")
+        detail = f"{fact.source} sent the location {name}, which is not in the location master."
+        fact.held += [
+            HeldLine(index, "stock.unknown_location", f"location:{name}", detail, f"/data/{field}")
+            for index in wanted
+        ]
+    return found
 
 
 def _unknown_item(index: int, ref: ItemRef, source: str) -> HeldLine:
+    if not is_identifier(ref.sku or ref.gtin or ref.id or ""):
+        raise _bad_characters("item", f"/data/lines/{index}/item")
     if ref.sku is not None:
         subject, words = f"sku:{ref.sku}", f"sku {ref.sku}"
     elif ref.gtin is not None:
@@ -277,25 +280,20 @@ def _unknown_uom(index: int, uom: str | None, item: Item) -> HeldLine:
     return HeldLine(index, "stock.unknown_uom", f"uom:{item.sku}:{uom}", detail, f"/data/lines/{index}/uom")
 
 
-def _units(line: object, index: int, item: Item) -> int:
+def _units(line: AnyLine, index: int, item: Item, factor: Factor) -> int:
     """Units of a line, its sign checked: adjustments may have either, counts may be zero, all others are positive."""
-    pointer = f"/data/lines/{index}/quantity"
     if isinstance(line, AdjustmentLine):
-        quantity, lowest, pointer = line.delta, None, f"/data/lines/{index}/delta"
+        quantity, field = line.delta, "delta"
     else:
-        quantity, lowest = line.quantity, 0 if isinstance(line, CountLine) else 1  # type: ignore[attr-defined]
-    factor = item.factor(line.uom)  # type: ignore[attr-defined]
-    if factor is None:
-        raise AssertionError("units of a line whose unit is not known")
+        quantity, field = line.quantity, "quantity"
     try:
         number = units(quantity, item.scale, factor)
     except Refusal as refusal:
-        raise Refusal(refusal.problem.code, refusal.problem.detail, pointer) from None
-    if (lowest is not None and number < lowest) or (lowest is None and number == 0):
-        raise Refusal(
-            "quantity.not_positive", f"{quantity} is not a quantity that this event can carry.", pointer
-        )
-    return number
+        raise Refusal(refusal.problem.code, refusal.problem.detail, f"/data/lines/{index}/{field}") from None
+    if number > 0 or (number == 0 and isinstance(line, CountLine)) or (number < 0 and field == "delta"):
+        return number
+    detail = f"{quantity} is not a quantity that this event can carry."
+    raise Refusal("quantity.not_positive", detail, f"/data/lines/{index}/{field}")
 
 
 def _leg(

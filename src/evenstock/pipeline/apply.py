@@ -3,7 +3,7 @@
 prepare (masters) → claim keys → relate voids → lock, load, decide, number, write (draft) → answers
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -11,8 +11,8 @@ import msgspec
 
 from evenstock.core.booking import CountEntry
 from evenstock.core.errors import Problem, Refusal
-from evenstock.core.events import Event, ItemRef, TransferReceived, TransferShipped
-from evenstock.core.intake import Fact, prepare
+from evenstock.core.events import Event, ItemRef
+from evenstock.core.intake import TRANSFERS, Fact, prepare
 from evenstock.core.masters import Masters
 from evenstock.core.reading import read_stored
 from evenstock.pipeline import voids
@@ -75,14 +75,20 @@ class Memory:
         self.masters = Masters()
         self.positions: set[tuple[int, int]] = set()
 
+    def forget(self) -> None:
+        """Believe nothing any more; after a fault."""
+        self.masters = Masters()
+        self.positions.clear()
+
     async def refresh(self, db: Connection) -> None:
         """Forget the masters and begin again at their version of now."""
-        self.masters = Masters(await stored_masters.version(db))
-        self.masters.connections = await stored_masters.connections(db)
+        fresh = Masters(await stored_masters.version(db))
+        fresh.connections = await stored_masters.connections(db)
+        self.masters = fresh
 
-    async def ensure_positions(self, db: Connection, keys: Sequence[tuple[int, int]]) -> None:
+    async def ensure_positions(self, db: Connection, keys: Collection[tuple[int, int]]) -> None:
         """Make positions that this process has not seen; outside of any batch."""
-        if missing := sorted({key for key in keys if key not in self.positions}):
+        if missing := sorted(key for key in keys if key not in self.positions):
             await ledger.create_positions(db, missing)
             if len(self.positions) > POSITIONS_KNOWN_MAX:
                 self.positions.clear()
@@ -112,43 +118,62 @@ async def apply(db: Connection, memory: Memory, incoming: Sequence[Incoming], no
     raise RuntimeError(f"the world changed {ATTEMPTS_MAX} times under one batch")
 
 
+class _Prepared(msgspec.Struct):
+    """A batch before its transaction: facts by their index, the first of each key, and answers already given."""
+
+    masters: Masters
+    facts: dict[int, Fact]
+    first: dict[FactKey, int]
+    answers: list[Result | None]
+
+    def unique(self) -> list[Fact]:
+        """One fact for each key, in key order."""
+        return [self.facts[index] for _, index in sorted(self.first.items())]
+
+
 async def _attempt(db: Connection, memory: Memory, incoming: Sequence[Incoming], now: datetime) -> Applied:
-    await stored_masters.read_missing(db, memory.masters, *_named(incoming))
-    answers: list[Result | None] = [None] * len(incoming)
-    first: dict[FactKey, int] = {}
-    facts: dict[int, Fact] = {}
-    for index, entry in enumerate(incoming):
-        try:
-            fact = _fact(entry, memory.masters)
-        except Refusal as refusal:
-            answers[index] = rejected(entry.event.id, refusal.problem)
-            continue
-        facts[index] = fact
-        first.setdefault((fact.connection_id, fact.key), index)
-    unique = [facts[index] for _, index in sorted(first.items())]
-    await memory.ensure_positions(
-        db, [(move.item_id, move.location_id) for fact in unique for move in fact.moves]
-        + [(count.item_id, count.location_id) for fact in unique for count in fact.counts],
-    )  # fmt: skip
+    prepared = await _prepare(db, memory, incoming)
+    masters, facts = prepared.masters, prepared.facts
+    unique = prepared.unique()
     async with db.transaction():
         head = await ledger.begin(db)
-        if head.version != memory.masters.version:
+        if head.version != masters.version:
             raise Changed
-        draft = Draft(head, memory.masters.version)
-        draft.sources = {connection_id: id_ for id_, connection_id in memory.masters.connections.items()}
+        draft = Draft(head, masters.version)
+        draft.sources = {connection_id: id_ for id_, connection_id in masters.connections.items()}
         draft.new = await ledger.claim(db, head.batch_id, unique) if unique else []
-        before = await _before(db, draft, unique)
-        repeated = _settle_repeated(draft, incoming, facts, first, before)
-        await _collect(db, draft, memory.masters)
+        before = await _before(db, draft, unique) if len(draft.new) < len(unique) else {}
+        repeated = _settle_repeated(draft, incoming, prepared, before)
+        await _collect(db, draft, masters)
         done = await finish(db, draft, max([now, *(entry.received_at for entry in incoming)]))
-    new = {(fact.connection_id, fact.key) for fact in draft.new}
+    answers = prepared.answers
     for index, fact in facts.items():
-        key = (fact.connection_id, fact.key)
         if index in repeated:
             answers[index] = _repeated_answer(fact, repeated[index], head, done)
-        elif key in new:
+        else:
             answers[index] = _answer(fact, incoming[index], draft, done)
     return Applied(done.ledger_seq, [answer for answer in answers if answer is not None])
+
+
+async def _prepare(db: Connection, memory: Memory, incoming: Sequence[Incoming]) -> _Prepared:
+    """Everything that needs no transaction: masters read, events resolved, positions made."""
+    masters = memory.masters
+    await stored_masters.read_missing(db, masters, *_named(incoming))
+    prepared = _Prepared(masters, {}, {}, [None] * len(incoming))
+    for index, entry in enumerate(incoming):
+        try:
+            fact = _fact(entry, masters)
+        except Refusal as refusal:
+            prepared.answers[index] = rejected(entry.event.id, refusal.problem)
+            continue
+        prepared.facts[index] = fact
+        prepared.first.setdefault((fact.connection_id, fact.key), index)
+    touched = {(move.item_id, move.location_id) for fact in prepared.facts.values() for move in fact.moves}
+    touched.update(
+        (count.item_id, count.location_id) for fact in prepared.facts.values() for count in fact.counts
+    )
+    await memory.ensure_positions(db, touched)
+    return prepared
 
 
 def _named(incoming: Sequence[Incoming]) -> tuple[list[tuple[int, ItemRef]], list[str]]:
@@ -157,7 +182,7 @@ def _named(incoming: Sequence[Incoming]) -> tuple[list[tuple[int, ItemRef]], lis
     locations: list[str] = []
     for entry in incoming:
         data = entry.event.data
-        if isinstance(entry.event, TransferShipped | TransferReceived):
+        if isinstance(entry.event, TRANSFERS):
             locations += (entry.event.data.from_, entry.event.data.to)
         elif (location := getattr(data, "location", None)) is not None:
             locations.append(location)
@@ -197,12 +222,14 @@ class _Repeat(msgspec.Struct, frozen=True):
 def _settle_repeated(
     draft: Draft,
     incoming: Sequence[Incoming],
-    facts: dict[int, Fact],
-    first: dict[FactKey, int],
+    prepared: _Prepared,
     before: dict[FactKey, ledger.StoredFact],
 ) -> dict[int, _Repeat]:
     """The events whose key is taken: duplicates, or other content under a used key (C2)."""
     repeated: dict[int, _Repeat] = {}
+    facts, first = prepared.facts, prepared.first
+    if not before and len(first) == len(facts):
+        return repeated
     for index, fact in facts.items():
         key = (fact.connection_id, fact.key)
         stands = before.get(key)

@@ -18,16 +18,18 @@ from evenstock.core.booking import (
     Position,
     PositionKey,
     Work,
+    as_count,
     book,
     slow_positions,
 )
 from evenstock.core.counting import is_late
 from evenstock.core.intake import Fact, HeldLine
+from evenstock.core.ledger import Count
 from evenstock.core.ordering import gaps, in_words, merge
 from evenstock.postgres import exceptions, ledger, masters, waiting
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import Cause, HeldRow, StreamKey
-from evenstock.postgres.ledger import FactKey, Head
+from evenstock.postgres.ledger import FactKey, Head, Observed
 from evenstock.postgres.waiting import Waiting
 
 
@@ -61,11 +63,13 @@ class Draft(msgspec.Struct):
     opens: list[Cause] = []
     closes: list[tuple[str, str]] = []
     conflicts: list[tuple[FactKey, str]] = []  # other content under a key: key, body
+    unvoided: list[int] = []  # facts that were not voided when the batch looked
+    unsettled: list[tuple[int, int]] = []  # held lines that still waited when the batch looked
     sources: dict[int, str] = {}
 
     def is_empty(self) -> bool:
         """Whether nothing at all is to be written."""
-        return not (self.new or self.settled or self.held or self.conflicts)
+        return not (self.new or self.held or self.settled or self.conflicts)
 
 
 class Done(msgspec.Struct):
@@ -96,13 +100,21 @@ async def finish(db: Connection, draft: Draft, now: datetime) -> Done:
 
 
 async def _recheck(db: Connection, draft: Draft, parkings: int) -> None:
-    """With the ledger's order held: nobody began to wait for our facts, and what we wait for did not arrive."""
+    """With the ledger's order held: nobody began to wait for our facts, what we wait for did not arrive, and the facts
+    that we void or release were not voided or released by another.
+    """
     if parkings != draft.head.parkings and draft.new:
         known = {(entry.awaited, entry.fact_id) for entry in draft.found}
         own = [(fact.connection_id, fact.key) for fact in draft.new]
         if any((entry.awaited, entry.fact_id) not in known for entry in await waiting.waiting_for(db, own)):
             raise Changed
     if draft.parked and await ledger.stored(db, {entry.awaited for entry in draft.parked}):
+        raise Changed
+    if draft.found and not await waiting.are_awaited(db, draft.found):
+        raise Changed
+    if draft.unvoided and await waiting.voided(db, draft.unvoided):
+        raise Changed
+    if draft.unsettled and not await exceptions.are_unsettled(db, draft.unsettled):
         raise Changed
 
 
@@ -132,8 +144,8 @@ async def _follow(
             booking.adjusted,
             born_voided=[entry.count_id for entry in draft.born_voided],
         )
-    if work.counts:
-        opens += await _count_conflicts(db, work.counts)
+    if work.counts or work.voided:
+        await _count_conflicts(db, work, opens, closes)
     if work.legs:
         await _transfers(db, work, opens, closes)
     await waiting.insert_voids(db, draft.voids)
@@ -171,12 +183,12 @@ async def _lines(
     await exceptions.hold(db, rows)
     await exceptions.settle(db, draft.settled, now, ledger_seq)
     await exceptions.drop(db, draft.dropped, now, ledger_seq)
-    moved = draft.held and not draft.new  # a release that found the next thing missing
-    if draft.settled or draft.dropped or moved:
-        dropped = await exceptions.facts_settled(db, draft.dropped)
+    if draft.settled or draft.dropped:
+        dropped = await exceptions.facts_held(db, draft.dropped)
         await waiting.set_status(db, ((fact_id, "ignored", "voided") for fact_id in dropped))
-        settled = await exceptions.facts_settled(db, (fact_id for fact_id, _ in draft.settled))
-        await waiting.set_status(db, ((fact_id, "applied", None) for fact_id in settled))
+        booked = await exceptions.facts_held(db, (fact_id for fact_id, _ in draft.settled))
+        await waiting.set_status(db, ((fact_id, "applied", None) for fact_id in booked))
+    if draft.unsettled or draft.dropped:
         await exceptions.close_settled(db, now)
     conflicts = [
         (connection_id, key, body, ids["event.key_reused", f"key:{draft.sources[connection_id]}:{key}"])
@@ -203,20 +215,29 @@ def _voids_before_counts(work: Work, positions: dict[PositionKey, Position]) -> 
     ]
 
 
-async def _count_conflicts(db: Connection, entries: list[CountEntry]) -> list[Cause]:
-    conflicting = await ledger.conflicting_counts(db, entries)
-    return [
-        Cause(
-            "count.conflict",
-            f"count:{entry.counted.item_id}@{entry.counted.location_id}:{entry.counted.scope}:{entry.counted.counted_at.isoformat()}",
-            f"Two counts of {entry.counted.scope} at {entry.counted.counted_at:%Y-%m-%d %H:%M:%S} UTC say different things.",
-            entry.fact.connection_id,
-            entry.counted.item_id,
-            entry.counted.location_id,
-        )
-        for entry in entries
-        if entry.count_id in conflicting
-    ]
+async def _count_conflicts(
+    db: Connection, work: Work, opens: list[Cause], closes: list[tuple[str, str]]
+) -> None:
+    """Counts of one instant that disagree are shown until all but one of them are voided (C5)."""
+    new = {
+        _observed(entry.counted.item_id, entry.counted.location_id, as_count(entry)) for entry in work.counts
+    }
+    gone = {_observed(entry.item_id, entry.location_id, entry.count) for entry in work.voided}
+    conflicting = await ledger.conflicting_counts(db, sorted(new | gone))
+    for observed in sorted(new & conflicting):
+        item_id, location_id, scope, at = observed
+        detail = f"Two counts of {scope} at {at:%Y-%m-%d %H:%M:%S} UTC say different things."
+        opens.append(Cause("count.conflict", _subject(observed), detail, None, item_id, location_id))
+    closes += [("count.conflict", _subject(observed)) for observed in sorted(gone - conflicting)]
+
+
+def _observed(item_id: int, location_id: int, count: Count) -> Observed:
+    return item_id, location_id, count.scope, count.counted_at
+
+
+def _subject(observed: Observed) -> str:
+    item_id, location_id, scope, at = observed
+    return f"count:{item_id}@{location_id}:{scope}:{at.isoformat()}"
 
 
 async def _transfers(db: Connection, work: Work, opens: list[Cause], closes: list[tuple[str, str]]) -> None:

@@ -110,6 +110,7 @@ def _prepared(event: Event, line: ReleasableLine, indexes: set[int], masters: Ma
             only=only,
         )
 
+    known_lines = event.data.lines  # type: ignore[union-attr]  # only lines are held
     held: list[HeldLine] = []
     good = set(indexes)
     for index in sorted(indexes):
@@ -117,9 +118,10 @@ def _prepared(event: Event, line: ReleasableLine, indexes: set[int], masters: Ma
             lines([index])
         except Refusal as refusal:
             problem = refusal.problem
-            held.append(
-                HeldLine(index, problem.code, f"line:{line.fact_id}:{index}", problem.detail, problem.pointer)
-            )
+            item = masters.item(known_lines[index].item, line.connection_id)
+            assert item is not None  # noqa: S101 - a line without its item is held, not refused
+            subject = f"sku:{item.sku}"  # whoever changes the item tries again
+            held.append(HeldLine(index, problem.code, subject, problem.detail, problem.pointer))
             good.discard(index)
     fact = lines(good)
     fact.held += held
@@ -136,8 +138,11 @@ async def _collect(db: Connection, draft: Draft, facts: Sequence[tuple[Fact, set
     for fact, indexes in facts:
         draft.work.add(fact)
         draft.held += [(fact, line) for line in fact.held]
+        draft.unsettled += [(fact.fact_id, index) for index in sorted(indexes)]
         still = {line.index for line in fact.held}
         draft.settled += [(fact.fact_id, index) for index in sorted(indexes - still)]
         void = voided.get(fact.fact_id)
+        if void is None:
+            draft.unvoided.append(fact.fact_id)
         if void is not None and void.goods == "came_back":
             draft.work.entries += came_back(void.void_fact_id, void.occurred_at, fact.moves)

@@ -7,13 +7,21 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from evenstock.core.booking import CountEntry, Entry
-from evenstock.core.events import CountVoided, FactVoided, SaleRecorded, StockCounted
+from evenstock.core.events import (
+    CountVoided,
+    FactVoided,
+    ReturnReceived,
+    SaleRecorded,
+    StockCounted,
+    TransferReceived,
+    TransferShipped,
+)
 from evenstock.core.intake import Fact, TransferLeg, prepare
 from evenstock.core.ledger import Move
 from evenstock.core.masters import Masters
 from evenstock.core.reading import read_stored
 from evenstock.pipeline.draft import Draft
-from evenstock.postgres import ledger, waiting
+from evenstock.postgres import exceptions, ledger, masters, waiting
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import Cause
 from evenstock.postgres.ledger import FactKey, StoredFact
@@ -22,9 +30,11 @@ from evenstock.postgres.waiting import Waiting
 VOID_TYPES = frozenset({kind.__struct_config__.tag for kind in (FactVoided, CountVoided)})
 COUNT_TYPE = StockCounted.__struct_config__.tag
 SALE_TYPE = SaleRecorded.__struct_config__.tag
+RETURN_TYPE = ReturnReceived.__struct_config__.tag
+TRANSFER_TYPES = frozenset({kind.__struct_config__.tag for kind in (TransferShipped, TransferReceived)})
 
 
-async def relate(db: Connection, draft: Draft, masters: Masters, counts: Sequence[CountEntry]) -> None:
+async def relate(db: Connection, draft: Draft, known: Masters, counts: Sequence[CountEntry]) -> None:
     """Add to the draft what voids in this batch, and facts that others wait for, change.
 
     `counts` are the batch's new counts; those that a void in the batch takes away are moved to `born_voided`.
@@ -35,8 +45,8 @@ async def relate(db: Connection, draft: Draft, masters: Masters, counts: Sequenc
         return
     own = {(fact.connection_id, fact.key): fact for fact in draft.new}
     awaited = await waiting.waiting_for(db, own) if draft.head.waiting else []
-    wanted = {key for fact in pointing if (key := _target_key(fact, masters)) is not None and key not in own}
-    relation = _Relation(db, draft, masters, own, await ledger.stored(db, wanted), counts)
+    wanted = {key for fact in pointing if (key := _target_key(fact, known)) is not None and key not in own}
+    relation = _Relation(db, draft, known, own, await ledger.stored(db, wanted), counts)
     await relation.load_voided()
     for fact in pointing:
         if fact.target is not None:
@@ -45,13 +55,14 @@ async def relate(db: Connection, draft: Draft, masters: Masters, counts: Sequenc
             relation.look_for_sale(fact)
     for entry in awaited:
         await relation.meet(entry)
+    await relation.forget_returns()
     draft.work.counts = relation.counts
 
 
-def _target_key(fact: Fact, masters: Masters) -> FactKey | None:
+def _target_key(fact: Fact, known: Masters) -> FactKey | None:
     """The identity of the fact that a void or a return points to; None when its source is not known."""
     reference = fact.target or fact.original
-    connection_id = masters.connections.get(reference.source) if reference is not None else None
+    connection_id = known.connections.get(reference.source) if reference is not None else None
     return None if reference is None or connection_id is None else (connection_id, reference.id)
 
 
@@ -62,18 +73,19 @@ class _Relation:
         self,
         db: Connection,
         draft: Draft,
-        masters: Masters,
+        known: Masters,
         own: dict[FactKey, Fact],
         stored: dict[FactKey, StoredFact],
         counts: Sequence[CountEntry],
     ) -> None:
         self.db = db
         self.draft = draft
-        self.masters = masters
+        self.masters = known
         self.own = own
         self.stored = stored
         self.counts = list(counts)
         self.voided: set[int] = set()
+        self.returns: set[int] = set()  # returns that a void in this batch takes back
 
     async def load_voided(self) -> None:
         self.voided = set(await waiting.voided(self.db, [fact.fact_id for fact in self.stored.values()]))
@@ -137,6 +149,11 @@ class _Relation:
         assert void.goods is not None  # noqa: S101 - only voids come here
         self.voided.add(target_id)
         self.draft.voids.append((target_id, void.fact_id, void.goods))
+        if stored is not None:  # what another writer books of it, or takes of it, meanwhile
+            self.draft.unvoided.append(target_id)
+            self.draft.unsettled += await exceptions.unsettled_lines(self.db, target_id)
+        if target_type == RETURN_TYPE:
+            self.returns.add(target_id)
         if void.goods != "came_back":
             self.draft.dropped.append(target_id)
             self.draft.held = [(fact, line) for fact, line in self.draft.held if fact.fact_id != target_id]
@@ -152,7 +169,10 @@ class _Relation:
             self.draft.work.entries += came_back(void.fact_id, void.occurred_at, [move for move, _ in moves])
             return
         self.draft.work.entries += [Entry(void.fact_id, reverse(move), at, target_id) for move, at in moves]
-        self.draft.work.legs += [_negative(leg) for leg in (own.legs if own else self._legs(stored))]
+        if own is not None:
+            self.draft.work.legs += [_negative(leg) for leg in own.legs]
+        elif stored is not None and stored.type in TRANSFER_TYPES:
+            self.draft.work.legs += [_negative(leg) for leg in await self._legs(stored, moves)]
 
     def _refusal(self, void: Fact, target_id: int, target_type: str) -> str | None:
         if target_type in VOID_TYPES:
@@ -170,17 +190,39 @@ class _Relation:
         self.draft.born_voided += [entry for entry in self.counts if entry.fact.fact_id == target_id]
         self.counts = [entry for entry in self.counts if entry.fact.fact_id != target_id]
 
-    def _legs(self, stored: StoredFact | None) -> list[TransferLeg]:
-        if stored is None or not stored.type.startswith("Transfer"):
-            return []
-        fact = prepare(
-            read_stored(stored.body),
-            stored.body.encode(),
-            connection_id=stored.connection_id,
-            received_at=stored.received_at,
-            masters=self.masters,
-        )
-        return fact.legs
+    async def _legs(self, stored: StoredFact, moves: Sequence[tuple[Move, datetime]]) -> list[TransferLeg]:
+        """What the booked lines of a transfer's fact added to its sums."""
+        event = read_stored(stored.body)
+        assert isinstance(event, TransferShipped | TransferReceived)  # noqa: S101 - its type said so
+        await masters.read_missing(self.db, self.masters, [], [event.data.from_, event.data.to])
+        here, there = (self.masters.locations[name].location_id for name in (event.data.from_, event.data.to))
+        return [
+            TransferLeg(
+                event.data.transfer,
+                move.item_id,
+                here,
+                there,
+                shipped=move.quantity if move.why == "transfer_in" else 0,
+                received=move.quantity if move.why == "transfer_arrival" else 0,
+            )
+            for move, _ in moves
+            if move.why in {"transfer_in", "transfer_arrival"}
+        ]
+
+    async def forget_returns(self) -> None:
+        """A return that was voided looks for its sale no more."""
+        if not self.returns:
+            return
+        subjects = {f"return:{fact_id}" for fact_id in self.returns}
+        self.draft.opens = [cause for cause in self.draft.opens if cause.subject not in subjects]
+        self.draft.parked = [
+            entry for entry in self.draft.parked if entry.kind == "void" or entry.fact_id not in self.returns
+        ]
+        self.draft.closes += [("return.without_sale", subject) for subject in sorted(subjects)]
+        found = {(entry.awaited, entry.fact_id) for entry in self.draft.found}
+        for entry in await waiting.returns_waiting(self.db, sorted(self.returns)):
+            if (entry.awaited, entry.fact_id) not in found:
+                self.draft.found.append(entry)
 
 
 def reverse(move: Move) -> Move:

@@ -1,10 +1,11 @@
-"""The one task of a process that writes: whatever waits is one batch, while the previous commit is under way (D2).
+"""The writers of a process: whatever waits is one batch, while the previous commit is under way (D2).
 
-Callers' requests are grouped without an artificial wait. A batch whose transaction fails is done once more, then halved
-until the offender stands alone; only its caller gets the error. A clean stop finishes what was accepted.
+Callers' requests are grouped without an artificial wait. Each of a few lanes has a connection shared with nobody, so that
+one prepares its batch while another commits; what lanes may do to each other, processes may too, and is safe alike. A clean stop finishes what was accepted.
 """
 
 import asyncio
+from collections import Counter as Counted
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -14,16 +15,14 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from evenstock.core.errors import Problem, Refusal
-from evenstock.pipeline.apply import Applied, Incoming, Memory, Result, apply, rejected
-from evenstock.pipeline.release import release
-from evenstock.postgres import faults, ledger
-from evenstock.postgres.database import Connection, Database, Session
+from evenstock.core.errors import Refusal
+from evenstock.pipeline.apply import Applied, Incoming, Memory
+from evenstock.pipeline.lane import GIVE_UP_S, Lane
+from evenstock.postgres.database import Database
 
+LANES: Final = 2
 BATCH_EVENTS_MAX: Final = 1_000  # of one transaction, but never less than one request
 EVENTS_WAITING_MAX: Final = 20_000  # beyond it callers are asked to come again
-RECONNECT_S: Final = 0.2
-GIVE_UP_S: Final = 10.0  # without a database, before the callers that wait are told
 
 EVENTS = Counter("evenstock_events", "Events answered, by outcome.", ["outcome"])
 WAITING = Gauge("evenstock_events_waiting", "Events accepted into the queue and not yet committed.")
@@ -51,45 +50,43 @@ class _Release(msgspec.Struct, eq=False):
 
 
 class Writer:
-    """Takes events and releases in order, and writes them batch by batch over a connection shared with nobody."""
+    """Takes events and releases in order, and writes them batch by batch, in a few lanes."""
 
     def __init__(
         self,
         database: Database,
         now: Callable[[], datetime],
         *,
-        waiting_max: int = EVENTS_WAITING_MAX,
+        lanes: int = LANES,
+        events_waiting_max: int = EVENTS_WAITING_MAX,
         give_up_s: float = GIVE_UP_S,
     ) -> None:
-        self._database = database
-        self._now = now
-        self._waiting_max = waiting_max
-        self._give_up_s = give_up_s
+        self._memory = Memory()
+        self._lanes = [Lane(database, self._memory, now, give_up_s=give_up_s) for _ in range(lanes)]
+        self._events_waiting_max = events_waiting_max
         self._queue: deque[_Submission | _Release] = deque()
         self._wake = asyncio.Event()
         self._events_waiting = 0
         self._stopping = False
-        self._task: asyncio.Task[None] | None = None
-        self._db: Session | None = None
-        self.memory = Memory()
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Connect and begin to write."""
-        self._db = await self._database.connect(application="evenstock writer")
-        self._task = asyncio.create_task(self._run(), name="writer")
+        for lane in self._lanes:
+            await lane.open()
+        self._tasks = [asyncio.create_task(self._run(lane), name="writer") for lane in self._lanes]
 
     async def stop(self) -> None:
         """Take nothing more, finish what was accepted, and leave."""
         self._stopping = True
         self._wake.set()
-        if self._task is not None:
-            await self._task
-        if self._db is not None:
-            await self._db.close()
+        await asyncio.gather(*self._tasks)
+        for lane in self._lanes:
+            await lane.close()
 
     @property
     def is_running(self) -> bool:
-        return self._task is not None and not self._task.done() and not self._stopping
+        return bool(self._tasks) and not self._stopping and not any(task.done() for task in self._tasks)
 
     async def submit(self, incoming: Sequence[Incoming]) -> Applied:
         """Apply events; returns when they are durable.
@@ -114,27 +111,27 @@ class Writer:
         if self._stopping:
             REFUSED.labels("hub.stopping").inc()
             raise Refusal("hub.stopping", "The hub is stopping and takes nothing more.")
-        if self._events_waiting + events > self._waiting_max:
+        if self._events_waiting + events > self._events_waiting_max:
             REFUSED.labels("hub.overloaded").inc()
             raise Refusal(
                 "hub.overloaded",
-                f"{self._events_waiting:,} events wait to be booked; at most {self._waiting_max:,} may.",
+                f"{self._events_waiting:,} events wait to be booked; at most {self._events_waiting_max:,} may.",
             )
         self._events_waiting += events
         WAITING.set(self._events_waiting)
 
-    async def _run(self) -> None:
+    async def _run(self, lane: Lane) -> None:
         while self._queue or not self._stopping:
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if isinstance(self._queue[0], _Release):
-                job = self._queue.popleft()
-                assert isinstance(job, _Release)  # noqa: S101 - it was the first
-                await self._release(job)
+            first = self._queue[0]
+            if isinstance(first, _Release):
+                self._queue.popleft()
+                await self._release(lane, first)
             else:
-                await self._write(self._take())
+                await self._write(lane, self._take())
 
     def _take(self) -> list[_Submission]:
         """Whatever waits, up to the size of a batch, in arrival order."""
@@ -148,23 +145,18 @@ class Writer:
             events += len(first.incoming)
         return taken
 
-    async def _write(self, taken: list[_Submission]) -> None:
+    async def _write(self, lane: Lane, taken: list[_Submission]) -> None:
         incoming = [entry for submission in taken for entry in submission.incoming]
         try:
             with BATCH_SECONDS.time():
-                applied = await self._apply(incoming)
+                applied = await lane.apply(incoming)
         except Refusal as refusal:
-            for submission in taken:
-                _fail(submission.answer, refusal)
+            _fail(taken, refusal)
             return
         except Exception:
-            self._abandon()
+            lane.abandon()
             log.exception("batch.lost", events=len(incoming))
-            for submission in taken:
-                _fail(
-                    submission.answer,
-                    Refusal("hub.memory_away", "The database failed while these events were booked."),
-                )
+            _fail(taken, Refusal("hub.memory_away", "The database failed while these events were booked."))
             return
         finally:
             self._events_waiting -= len(incoming)
@@ -176,85 +168,23 @@ class Writer:
             if not submission.answer.done():
                 submission.answer.set_result(Applied(applied.ledger_seq, applied.results[start:end]))
             start = end
-        for result in applied.results:
-            EVENTS.labels(result.outcome).inc()
+        for outcome, number in Counted(result.outcome for result in applied.results).items():
+            EVENTS.labels(outcome).inc(number)
 
-    async def _apply(self, incoming: Sequence[Incoming]) -> Applied:
-        """Apply, once more after a fault, then in halves until the offender stands alone."""
-        if not incoming:
-            return Applied((await ledger.head(await self._connection()))[0], [])
-        for attempt in range(2):
-            try:
-                return await self._reconnecting(incoming)
-            except (Refusal, asyncio.CancelledError):
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever a batch can raise must not stop the writer
-                self.memory = Memory()
-                log.warning(
-                    "batch.failed", events=len(incoming), attempt=attempt + 1, error=repr(error)[:500]
-                )
-                fault = error
-        if len(incoming) == 1:
-            log.error("event.failed", key=incoming[0].event.id, error=repr(fault)[:2000], exc_info=fault)
-            problem = Problem(
-                "hub.bug", "We could not book this event; it is our fault, and the logs say more."
-            )
-            return Applied(
-                (await ledger.head(await self._connection()))[0], [rejected(incoming[0].event.id, problem)]
-            )
-        middle = len(incoming) // 2
-        first, second = await self._apply(incoming[:middle]), await self._apply(incoming[middle:])
-        return Applied(second.ledger_seq, [*first.results, *second.results])
-
-    async def _reconnecting(self, incoming: Sequence[Incoming]) -> Applied:
-        """Apply; when the session is lost, connect again and repeat: what had been committed answers `duplicate`."""
-        deadline = asyncio.get_running_loop().time() + self._give_up_s
-        while True:
-            try:
-                return await apply(await self._connection(), self.memory, incoming, self._now())
-            except faults.CONNECTION_LOST as error:
-                log.warning("database.lost", error=repr(error)[:300])
-                self._abandon()
-                if asyncio.get_running_loop().time() > deadline:
-                    raise Refusal(
-                        "hub.memory_away", f"The database has not answered for {self._give_up_s:g} s."
-                    ) from error
-                await asyncio.sleep(RECONNECT_S)
-
-    async def _release(self, job: _Release) -> None:
+    async def _release(self, lane: Lane, job: _Release) -> None:
         try:
-            booked = await release(await self._connection(), self.memory, job.subjects, self._now())
-        except Exception as error:
-            self._abandon()
-            log.warning(
-                "release.failed", subjects=len(job.subjects), error=repr(error)[:2000], exc_info=error
-            )
-            _fail(
-                job.answer,
-                Refusal(
-                    "hub.memory_away",
-                    "The masters are stored; what waited for them was not booked yet. Send them again.",
-                ),
-            )
+            booked = await lane.release(job.subjects)
+        except Exception:
+            lane.abandon()
+            log.exception("release.failed", subjects=len(job.subjects))
+            detail = "The masters are stored; what waited for them was not booked yet. Send them again."
+            _fail([job], Refusal("hub.memory_away", detail))
         else:
             if not job.answer.done():
                 job.answer.set_result(booked)
 
-    async def _connection(self) -> Connection:
-        if self._db is None or self._db.is_closed():
-            self._db = await self._database.connect(application="evenstock writer")
-        return self._db
 
-    def _abandon(self) -> None:
-        """Let go of a session that may be broken."""
-        if self._db is not None:
-            self._db.terminate()
-            self._db = None
-
-
-def _fail(answer: asyncio.Future[Applied] | asyncio.Future[int], refusal: Refusal) -> None:
-    if not answer.done():
-        answer.set_exception(refusal)
-
-
-__all__ = ["Applied", "Incoming", "Result", "Writer"]
+def _fail(jobs: Sequence[_Submission | _Release], refusal: Refusal) -> None:
+    for job in jobs:
+        if not job.answer.done():
+            job.answer.set_exception(refusal)

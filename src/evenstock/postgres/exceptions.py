@@ -86,7 +86,7 @@ async def hold(db: Connection, rows: Sequence[HeldRow]) -> None:
 async def releasable(
     db: Connection, subjects: Sequence[str], after: tuple[datetime, int, int], limit: int
 ) -> list[ReleasableLine]:
-    """The next lines that wait for these subjects, oldest first, locked."""
+    """The next lines that wait for these subjects, oldest first."""
     rows = await db.fetch(SQL.lines_to_release, list(subjects), *after, limit)
     return [ReleasableLine(*row.values()) for row in rows]
 
@@ -103,9 +103,19 @@ async def drop(db: Connection, fact_ids: Sequence[int], now: datetime, ledger_se
         await db.execute(SQL.drop_lines, list(fact_ids), now, ledger_seq)
 
 
-async def facts_settled(db: Connection, fact_ids: Iterable[int]) -> list[int]:
-    """Which of these facts were held as a whole and wait no more."""
-    return [row["fact_id"] for row in await db.fetch(SQL.facts_still_held, sorted(set(fact_ids)))]
+async def unsettled_lines(db: Connection, fact_id: int) -> list[tuple[int, int]]:
+    """The lines of a fact that still wait: (fact_id, line_index)."""
+    return [(fact_id, row["line_index"]) for row in await db.fetch(SQL.unsettled_lines, fact_id)]
+
+
+async def are_unsettled(db: Connection, lines: Sequence[tuple[int, int]]) -> bool:
+    """Whether all of these lines (fact_id, line_index) still wait."""
+    return bool(await db.fetchval(SQL.count_unsettled, tuples(("a", "i"), lines)) == len(lines))
+
+
+async def facts_held(db: Connection, fact_ids: Iterable[int]) -> list[int]:
+    """Which of these facts are held as a whole."""
+    return [row["fact_id"] for row in await db.fetch(SQL.facts_held, sorted(set(fact_ids)))]
 
 
 async def close_settled(db: Connection, now: datetime) -> None:

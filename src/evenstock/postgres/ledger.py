@@ -27,6 +27,7 @@ COUNTS: Final = load("counts")
 MONTHS_AHEAD: Final = 3
 
 FactKey = tuple[int, str]  # (connection_id, key)
+Observed = tuple[int, int, str, datetime]  # what a count is about: item_id, location_id, scope, counted_at
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -257,21 +258,10 @@ async def write_counts(
         await db.execute(COUNTS.void_counts, fallen)
 
 
-async def conflicting_counts(db: Connection, entries: Sequence[CountEntry]) -> set[int]:
-    """Which of these new counts disagree with a standing count of the same instant and scope (C5)."""
-    rows = (
-        (
-            e.count_id,
-            e.counted.item_id,
-            e.counted.location_id,
-            e.counted.scope,
-            e.counted.counted_at,
-            e.counted.quantity,
-        )
-        for e in entries
-    )
-    found = await db.fetch(COUNTS.conflicting_counts, tuples(("c", "i", "l", "s", "t", "q"), rows))
-    return {row["count_id"] for row in found}
+async def conflicting_counts(db: Connection, observed: Sequence[Observed]) -> set[Observed]:
+    """Of which of these the standing counts disagree (C5)."""
+    found = await db.fetch(COUNTS.conflicting_counts, tuples(("i", "l", "s", "t"), observed))
+    return {(row["item_id"], row["location_id"], row["scope"], row["counted_at"]) for row in found}
 
 
 async def add_transfers(

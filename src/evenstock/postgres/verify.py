@@ -31,6 +31,7 @@ async def violations(connection: Connection) -> list[Violation]:
     """Run every invariant against one state of the database; an empty list is the proof."""
     found = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(SQL.take_time)
         for view in await connection.fetch(SQL.all):
             rows = await connection.fetch(SQL.broken.format(view=quoted(view["name"])), ROWS_SHOWN_MAX)
             if rows:

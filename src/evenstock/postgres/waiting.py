@@ -48,6 +48,18 @@ async def change(db: Connection, parked: Sequence[Waiting], found: Sequence[Wait
         await db.execute(SQL.note_waiting, len(parked), len(parked) - len(found))
 
 
+async def returns_waiting(db: Connection, fact_ids: Sequence[int]) -> list[Waiting]:
+    """Which of these returns wait for their sale."""
+    rows = await db.fetch(SQL.returns_waiting, list(fact_ids))
+    return [Waiting((row["connection_id"], row["key"]), "return", row["fact_id"]) for row in rows]
+
+
+async def are_awaited(db: Connection, entries: Sequence[Waiting]) -> bool:
+    """Whether all of these still wait."""
+    rows = tuples(("c", "k", "a"), ((*entry.awaited, entry.fact_id) for entry in entries))
+    return bool(await db.fetchval(SQL.count_awaiting, rows) == len(entries))
+
+
 async def set_status(db: Connection, rows: Iterable[tuple[int, str, str | None]]) -> None:
     """What became of facts: (fact_id, status, reason)."""
     if document := list(rows):

@@ -53,8 +53,10 @@ from counts c where c.fact_id = $1 and c.standing
 order by c.count_id;
 
 -- name: conflicting_counts
--- Standing counts of the same item, place, scope and instant as a new one, with another quantity (C5).
-select n.c as count_id, c.source, c.key, c.quantity
-from json_to_recordset($1::json) as n(c bigint, i integer, l integer, s text, t timestamptz, q bigint)
+-- Items, places, scopes and instants whose standing counts say different things (C5).
+select c.item_id, c.location_id, c.scope, c.counted_at
+from json_to_recordset($1::json) as n(i integer, l integer, s text, t timestamptz)
 join counts c on c.item_id = n.i and c.location_id = n.l and c.counted_at = n.t and c.scope = n.s
-where c.standing and c.quantity <> n.q and c.count_id <> n.c;
+where c.standing
+group by c.item_id, c.location_id, c.scope, c.counted_at
+having min(c.quantity) <> max(c.quantity);

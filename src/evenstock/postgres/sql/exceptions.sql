@@ -18,13 +18,21 @@ on conflict (fact_id, line_index) do update set code = excluded.code, subject = 
 where held_lines.settled_at is null;
 
 -- name: lines_to_release
--- Lines that wait for one of these subjects, oldest first, taken so that no other writer books them too.
+-- Lines that wait for one of these subjects, oldest first. Nothing is locked: that they still wait is asked again with the
+-- ledger's order held, under which alone held lines change.
 select h.fact_id, h.line_index, h.subject, h.exception_id, f.connection_id, f.key, f.body, f.received_at, h.occurred_at
 from held_lines h join facts f using (fact_id)
 where h.subject = any ($1::text[]) and h.settled_at is null and (h.occurred_at, h.fact_id, h.line_index) > ($2, $3, $4)
 order by h.occurred_at, h.fact_id, h.line_index
-limit $5
-for update of h;
+limit $5;
+
+-- name: unsettled_lines
+-- The lines of a fact that still wait.
+select line_index from held_lines where fact_id = $1 and settled_at is null order by line_index;
+
+-- name: count_unsettled
+select count(*) from json_to_recordset($1::json) as n(a bigint, i integer)
+join held_lines h on h.fact_id = n.a and h.line_index = n.i where h.settled_at is null;
 
 -- name: settle_lines
 update held_lines h set settled_at = $2, settled_seq = $3
@@ -38,14 +46,14 @@ update held_lines set settled_at = $2, settled_seq = $3 where fact_id = any ($1:
 -- name: close_settled_exceptions
 -- Exceptions of held lines end when no line waits under them.
 update exceptions e set closed_at = $1
-where e.closed_at is null and e.code in ('stock.unknown_item', 'stock.unknown_location', 'stock.unknown_uom', 'stock.too_precise', 'count.from_the_future')
+where e.closed_at is null
+    and e.code in ('stock.unknown_item', 'stock.unknown_location', 'stock.unknown_uom', 'stock.too_precise', 'count.from_the_future',
+        'quantity.not_positive', 'quantity.too_large', 'event.time')
     and not exists (select from held_lines h where h.exception_id = e.exception_id and h.settled_at is null);
 
--- name: facts_still_held
--- Facts of which nothing had been applied and whose last line is now settled.
-select f.fact_id from facts f
-where f.fact_id = any ($1::bigint[]) and f.status = 'held'
-    and not exists (select from held_lines h where h.fact_id = f.fact_id and h.settled_at is null);
+-- name: facts_held
+-- Which of these facts have the status of facts of which nothing is booked.
+select fact_id from facts where fact_id = any ($1::bigint[]) and status = 'held';
 
 -- name: keep_conflicts
 insert into key_conflicts (connection_id, key, body_sha256, body, exception_id, received_at)

@@ -29,9 +29,11 @@ order by p.item_id, p.location_id
 for update of p;
 
 -- name: create_positions
--- Missing positions are made before a batch begins, never while positions are locked: that would deadlock.
+-- Missing positions are made before a batch begins, never while positions are locked: that would deadlock. Masters stand
+-- still meanwhile: an item with a position keeps its scale, and whoever read an older one sees that the version has changed.
+with masters as materialized (select version from master_version for share)
 insert into positions (item_id, location_id)
-select t.item_id, t.location_id from unnest($1::integer[], $2::integer[]) as t(item_id, location_id)
+select t.item_id, t.location_id from masters, unnest($1::integer[], $2::integer[]) as t(item_id, location_id)
 order by 1, 2
 on conflict do nothing;
 

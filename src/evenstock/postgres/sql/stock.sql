@@ -27,7 +27,7 @@ left join lateral (
 left join lateral (
     select exists (select from counts c where c.item_id = p.item_id and c.location_id = p.location_id and c.counted_at <= $2 and c.standing)
         or exists (select from movements m where m.item_id = p.item_id and m.location_id = p.location_id and m.occurred_at <= $2
-            and m.why in ('receipt', 'transfer_arrival')) as observed
+            and m.why in ('receipt', 'transfer_arrival') and not exists (select from voids v where v.target_fact_id = m.fact_id)) as observed
 ) as o on true
 where i.sku = $1;
 

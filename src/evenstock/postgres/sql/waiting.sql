@@ -14,6 +14,13 @@ select c, k, a, w from json_to_recordset($1::json) as n(c integer, k text, a big
 delete from awaiting a using json_to_recordset($1::json) as n(c integer, k text, a bigint)
 where a.connection_id = n.c and a.key = n.k and a.fact_id = n.a;
 
+-- name: returns_waiting
+select connection_id, key, fact_id from awaiting where fact_id = any ($1::bigint[]) and kind = 'return' order by 1, 2, 3;
+
+-- name: count_awaiting
+select count(*) from json_to_recordset($1::json) as n(c integer, k text, a bigint)
+join awaiting w on w.connection_id = n.c and w.key = n.k and w.fact_id = n.a;
+
 -- name: note_waiting
 -- Held with the ledger's order: whoever begins a batch later sees it.
 update ledger_head set parkings = parkings + $1, waiting = waiting + $2;
