@@ -237,6 +237,16 @@ async def test_every_type_of_event_is_taken(door: Door) -> None:
     assert (await door.report(*events)).outcomes == ["applied"] * len(KINDS)
 
 
+async def test_a_nul_is_refused_wherever_it_stands_and_its_spelling_is_not(door: Door) -> None:
+    await door.know("A")
+    nul = {"note": {"a~/b": ["x", "\x00"]}}
+    answer = await door.report(
+        sale("1", "A") | nul, sale("2", "A", note="\\u0000"), sale("3", "A") | {"\x00": 1}
+    )
+    assert answer.outcomes == ["rejected", "applied", "rejected"]
+    assert [result.get("pointer") for result in answer.results] == ["/0/note/a~0~1b/1", None, "/2"]
+
+
 HOSTILE_TEXTS = {
     "NUL": "a\x00b",
     "lone surrogate": "a\ud800b",

@@ -247,6 +247,9 @@ def _read_event(value: Any, prefix: str) -> Received | Refused:
         event = _decoder.decode(typed)
     except msgspec.ValidationError as error:
         return Refused(problem_of(error, prefix), id_, body)
+    if b"\\u0000" in body and (pointer := _nul(value, prefix)) is not None:
+        detail = "A text holds a NUL character, which no database keeps."
+        return Refused(Problem("identifier.characters", detail, pointer), id_, body)
     problem = _check(event, body, prefix)
     return Received(event, body) if problem is None else Refused(problem, id_, body)
 
@@ -288,6 +291,21 @@ def _unfit_within(value: object, pointer: str) -> str | None:
         named = ((name, getattr(value, field)) for name, field in fields if name not in FREE_TEXTS)
         found = next(filter(None, (_unfit_within(inner, f"{pointer}/{name}") for name, inner in named)), None)
     return found
+
+
+def _nul(value: object, pointer: str) -> str | None:
+    """Where a text, or a name, holds a NUL."""
+    if isinstance(value, str):
+        return pointer if "\0" in value else None
+    entries: Iterable[tuple[object, object]] = ()
+    if isinstance(value, dict):
+        if any("\0" in name for name in value):
+            return pointer
+        entries = value.items()
+    elif isinstance(value, list):
+        entries = enumerate(value)
+    found = (_nul(inner, f"{pointer}/{escape(str(name))}") for name, inner in entries)
+    return next((where for where in found if where is not None), None)
 
 
 def _unencodable(value: Any, prefix: str) -> Refused:
