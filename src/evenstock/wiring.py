@@ -231,6 +231,7 @@ class Server(uvicorn.Server):
                 timeout_keep_alive=IDLE_S,
                 backlog=CONNECTIONS_WAITING_MAX,
                 server_header=False,
+                proxy_headers=False,
                 loop="none",
                 http="httptools",
             )

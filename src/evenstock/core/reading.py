@@ -7,7 +7,7 @@ canonical JSON (sorted names, no spaces), with everything the sender put into it
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 
@@ -73,6 +73,20 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _bounded(text: str) -> object:
+    """A number of a length that somebody may mean, else a marker."""
+    try:
+        return Decimal(text) if len(text) <= NUMBER_CHARACTERS_MAX else _Endless()
+    except ArithmeticError:
+        return _Endless()
+
+
+_json = json.JSONDecoder(object_pairs_hook=_object, parse_float=Decimal, parse_constant=_no_constant)
+_bounded_json = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_bounded, parse_float=_bounded, parse_constant=_no_constant
+)
+
+
 def _nests_deeper(body: bytes, levels: int) -> bool:
     """Whether brackets nest deeper than `levels`; brackets inside strings can only make it look deeper."""
     brackets = body.translate(None, _NOT_BRACKETS)
@@ -112,7 +126,7 @@ def read_json(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise Refusal("json.malformed", f"Not UTF-8 at byte {error.start}.") from None
     try:
-        return _loads(text, int, Decimal)
+        return _json.decode(text)
     except json.JSONDecodeError as error:
         raise Refusal(
             "json.malformed", f"{error.msg} at line {error.lineno}, column {error.colno}."
@@ -120,27 +134,9 @@ def read_json(body: bytes) -> Any:
     except (ValueError, ArithmeticError):
         pass  # a number that Python does not take; its neighbours may still be good
     try:
-        return _loads(text, _bounded, _bounded)
+        return _bounded_json.decode(text)
     except ValueError as error:
         raise Refusal("json.malformed", f"{str(error)[:200]}.") from None
-
-
-def _loads(text: str, integer: Callable[[str], object], fraction: Callable[[str], object]) -> Any:
-    return json.loads(
-        text,
-        object_pairs_hook=_object,
-        parse_int=integer,
-        parse_float=fraction,
-        parse_constant=_no_constant,
-    )
-
-
-def _bounded(text: str) -> object:
-    """A number of a length that somebody may mean, else a marker."""
-    try:
-        return Decimal(text) if len(text) <= NUMBER_CHARACTERS_MAX else _Endless()
-    except ArithmeticError:
-        return _Endless()
 
 
 def repeated_name(value: object, pointer: str = "") -> tuple[str, str] | None:
