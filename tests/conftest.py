@@ -28,6 +28,7 @@ SMALL_MB = 64  # of shared buffers: several servers share the machine with the t
 NOW = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 
 numbers = count(1)
+pytest_plugins = ("doors.fixtures",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,12 +45,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine test to its end on a loop of its own."""
+    """Run a coroutine test to its end, on the loop of its fixtures (`runner`) or else on one of its own."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = pyfuncitem._fixtureinfo.argnames
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    runner: Any = pyfuncitem.funcargs.get("runner", asyncio)
+    runner.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
     return True
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    """A loop for a test and its fixtures."""
+    with asyncio.Runner() as runner:
+        yield runner
 
 
 Servers = Callable[[str], str]

@@ -3,6 +3,7 @@
 An event is `noun.past_tense` with its facts as keys: `log.info("batch.applied", events=500)`.
 """
 
+import logging
 import sys
 from typing import Any, Final
 
@@ -37,6 +38,17 @@ def configure(level: LogLevel) -> None:
         else structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+
+
+class _Libraries(logging.Handler):
+    """What libraries say, in our one form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = repr(record.exc_info[1])[:500] if record.exc_info and record.exc_info[1] else None
+        structlog.get_logger().log(
+            record.levelno, "library.said", library=record.name, words=record.getMessage(), error=error
+        )
 
 
 def _json(event: Any, **_: Any) -> bytes:

@@ -3,27 +3,44 @@
 import asyncio
 import gc
 import secrets
+import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
+import structlog
 import uvicorn
+from starlette.applications import Starlette
 
 from evenstock import clock
 from evenstock.api.app import build
 from evenstock.api.whole import WholeAnswers
 from evenstock.pipeline.hub import Hub
+from evenstock.pipeline.lane import GIVE_UP_S
 from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
-from evenstock.pipeline.writer import Writer
-from evenstock.postgres import ledger
+from evenstock.pipeline.writer import EVENTS_WAITING_MAX, Writer
+from evenstock.postgres import faults, ledger
 from evenstock.postgres.database import Database, Session, refuse_unsafe
 from evenstock.postgres.embedded import Say, joined
+from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.postgres.migrate import migrate
 from evenstock.postgres.stock import LocationNames
 from evenstock.settings import Settings
 
-PARTITIONS_EVERY_S = 6 * 3600.0
-STOP_WITHIN_S = 20
+PARTITIONS_EVERY_S: Final = 6 * 3600.0
+PARTITIONS_AGAIN_S: Final = 60.0  # after a failure
+REVIVE_AGAIN_S: Final = 1.0  # after a failure
+STOP_WITHIN_S: Final = 20
+IDLE_S: Final = 75  # of a connection between two requests: longer than most clients and balancers keep one
+CONNECTIONS_WAITING_MAX: Final = 2048
+
+log = structlog.get_logger()
+
+
+class AddressTaken(Exception):  # noqa: N818 - it names what is wrong
+    """We cannot listen where we were told to; the message says why, and what to do."""
 
 
 @contextmanager
@@ -38,29 +55,45 @@ def database(settings: Settings, say: Say) -> Iterator[Database]:
 
 async def prepare(database: Database) -> list[str]:
     """Check the server, bring the schema up to date, make the partitions of the months to come."""
-    applied = await migrate(database, clock.now())
-    db = await database.connect(application="evenstock start")
-    try:
-        await refuse_unsafe(db)
-        await ledger.prepare_storage(db, secrets.token_hex(8), clock.now())
-    finally:
-        await db.close()
+    with _in_words():
+        applied = await migrate(database, clock.now())
+        db = await database.connect(application="evenstock start")
+        try:
+            await refuse_unsafe(db)
+            await ledger.prepare_storage(db, secrets.token_hex(8), clock.now())
+        finally:
+            await db.close()
     return applied
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What the database answers, for an operator."""
+    try:
+        yield
+    except (*faults.ANY, ValueError) as error:  # ValueError: a URL that the driver cannot read
+        raise DatabaseUnfit(
+            f"The database does not answer, or not as it should: {str(error) or type(error).__name__}. Check that the "
+            "server runs, that --database-url (EVENSTOCK_DATABASE_URL) is right, and that its user may make a schema there."
+        ) from error
 
 
 @asynccontextmanager
 async def session(database: Database, application: str) -> AsyncIterator[Session]:
     """One session with an up-to-date schema, for a command."""
     await prepare(database)
-    db = await database.connect(application=f"evenstock {application}", statement_timeout_s=0)
-    try:
-        yield db
-    finally:
-        await db.close()
+    with _in_words():
+        db = await database.connect(application=f"evenstock {application}", statement_timeout_s=0)
+        try:
+            yield db
+        finally:
+            await db.close()
 
 
 @asynccontextmanager
-async def hub(database: Database) -> AsyncIterator[Hub]:
+async def hub(
+    database: Database, *, events_waiting_max: int = EVENTS_WAITING_MAX, give_up_s: float = GIVE_UP_S
+) -> AsyncIterator[Hub]:
     """A running hub; on the way out it finishes what it accepted."""
     async with (
         database.pool() as pool,
@@ -68,7 +101,7 @@ async def hub(database: Database) -> AsyncIterator[Hub]:
     ):
         async with pool.acquire() as db:
             tag = await ledger.tag(db)
-        writer = Writer(database, clock.now)
+        writer = Writer(database, clock.now, events_waiting_max=events_waiting_max, give_up_s=give_up_s)
         await writer.start()
         names = LocationNames()
         keeper = asyncio.create_task(_keep_partitions(database))
@@ -89,35 +122,102 @@ async def hub(database: Database) -> AsyncIterator[Hub]:
 
 async def _keep_partitions(database: Database) -> None:
     """Months come; their partitions are made ahead of them."""
+    pause = PARTITIONS_EVERY_S
     while True:
-        await asyncio.sleep(PARTITIONS_EVERY_S)
-        db = await database.connect(application="evenstock partitions")
+        await asyncio.sleep(pause)
         try:
-            await ledger.prepare_storage(db, "", clock.now())
-        finally:
-            await db.close()
+            db = await database.connect(application="evenstock partitions")
+            try:
+                await ledger.prepare_storage(db, "", clock.now())
+            finally:
+                await db.close()
+        except faults.ANY as error:
+            log.warning("partitions.failed", error=repr(error)[:300])
+            pause = PARTITIONS_AGAIN_S
+        else:
+            pause = PARTITIONS_EVERY_S
 
 
-async def serve(database: Database, settings: Settings, say: Say) -> None:
+@contextmanager
+def bound(settings: Settings) -> Iterator[socket.socket]:
+    """The address to listen on, taken before anything else is started.
+
+    Raises AddressTaken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _taken(settings, error) from error
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            raise _taken(settings, error) from error
+        yield listener
+
+
+def _taken(settings: Settings, error: OSError) -> AddressTaken:
+    return AddressTaken(
+        f"We cannot listen on {settings.host}:{settings.port}: {(error.strerror or str(error)).lower()}. "
+        "Stop what listens there, or choose another address: --port N (0 lets the system choose), --host ADDRESS."
+    )
+
+
+async def serve(database: Database, settings: Settings, listener: socket.socket, say: Say) -> None:
     """Serve until told to stop; then finish what was accepted, and leave."""
     await prepare(database)
     _calm_garbage_collector()
     async with hub(database) as running:
-        config = uvicorn.Config(
-            build(running),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=STOP_WITHIN_S,
-            server_header=False,
-            proxy_headers=False,
-            loop="none",
-            http=WholeAnswers,
-        )
-        server = Server(config, say)
-        await server.serve()
+        server = Server(build(running), say)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.handle_exit, number, None)
+        reviver = asyncio.create_task(_keep_embedded(database, settings, say))
+        try:
+            await server.serve([listener])
+        except OSError as error:
+            raise _taken(settings, error) from error
+        finally:
+            reviver.cancel()
+
+
+async def _keep_embedded(database: Database, settings: Settings, say: Say) -> None:
+    """An embedded database that dies while we serve is started again; the writer and the pool find it by themselves."""
+    if settings.database_url is not None:
+        return
+    while True:
+        try:
+            await _until_gone(database)
+            log.warning("database.gone")
+            await asyncio.to_thread(_revive, settings, say)
+        except (*faults.ANY, DatabaseUnfit) as error:
+            log.warning("database.not_revived", error=str(error)[:1000])
+            await asyncio.sleep(REVIVE_AGAIN_S)
+
+
+async def _until_gone(database: Database) -> None:
+    """Return when a session that does nothing ends, or none can be had."""
+    try:
+        db = await database.connect(application="evenstock watch")
+    except faults.CONNECTION_LOST:
+        return
+    gone = asyncio.Event()
+    db.add_termination_listener(lambda _: gone.set())
+    try:
+        if not db.is_closed():
+            await gone.wait()
+    finally:
+        db.terminate()
+
+
+def _revive(settings: Settings, say: Say) -> None:
+    """Whoever joins finds it dead and starts it; our own use of it, which began before, keeps it running."""
+    with joined(settings.data, say, settings.pg_bin):
+        pass
 
 
 def _calm_garbage_collector() -> None:
@@ -128,16 +228,35 @@ def _calm_garbage_collector() -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, saying where it listens once it does."""
+    """The API of a hub on a socket. It says where it listens once it does, and leaves signals to its owner."""
 
-    def __init__(self, config: uvicorn.Config, say: Say) -> None:
-        super().__init__(config)
+    def __init__(self, app: Starlette, say: Say) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=STOP_WITHIN_S,
+                timeout_keep_alive=IDLE_S,
+                backlog=CONNECTIONS_WAITING_MAX,
+                server_header=False,
+                proxy_headers=False,
+                loop="none",
+                http=WholeAnswers,
+            )
+        )
         self._say = say
+        self.listening = asyncio.Event()
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # only passed on
-        await super().startup(sockets)  # type: ignore[arg-type]
-        if self.started:
-            for listener in self.servers:
-                for socket in listener.sockets:
-                    host, port = socket.getsockname()[:2]
-                    self._say(f"listening on http://{host}:{port}")
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Uvicorn would end the process by the signal once it has served: before what was accepted is finished."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            self._say(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
+        self.listening.set()

@@ -28,7 +28,7 @@ OPERATIONS: Sequence[Operation] = (
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build(hub: Hub) -> Starlette:
+def build(hub: Hub, *, body_within_s: float = bodies.BODY_WITHIN_S) -> Starlette:
     """The application over a running hub."""
     keys = Keys(hub.pool)
     described = msgspec.json.encode(document(OPERATIONS))
@@ -37,7 +37,7 @@ def build(hub: Hub) -> Starlette:
         return Response(described, media_type="application/json")
 
     routes = [
-        Route(_path(operation), _endpoint(operation, hub, keys), methods=[operation.method])
+        Route(_path(operation), _endpoint(operation, hub, keys, body_within_s), methods=[operation.method])
         for operation in OPERATIONS
     ]
     routes.append(Route("/openapi.json", openapi, methods=["GET"]))
@@ -57,13 +57,13 @@ def _path(operation: Operation) -> str:
     return operation.path.replace("{sku}", "{sku:path}")
 
 
-def _endpoint(operation: Operation, hub: Hub, keys: Keys) -> Endpoint:
+def _endpoint(operation: Operation, hub: Hub, keys: Keys, body_within_s: float) -> Endpoint:
     reads_body = operation.body is not None
     scope = operation.scope
 
     async def endpoint(request: Request) -> Response:
         key = await keys.caller(request, scope) if scope is not None else None
-        body = await bodies.read(request) if reads_body else b""
+        body = await bodies.read(request, within_s=body_within_s) if reads_body else b""
         response = await operation.handler(Call(hub, request, key, body))
         response.headers["X-Request-Id"] = problems.request_id(request)
         return response

@@ -11,10 +11,11 @@ from evenstock.api.operation import Call, Operation, read_body, respond
 from evenstock.core.errors import Refusal
 from evenstock.core.events import Identifier, Text
 from evenstock.core.quantity import Factor, read_factor
-from evenstock.core.reading import BATCH_EVENTS_MAX, is_identifier
+from evenstock.core.reading import BATCH_EVENTS_MAX, escape, is_identifier
 from evenstock.postgres import masters
 
 BATCH_MAX = BATCH_EVENTS_MAX
+FACTOR_MAX = 10**18  # of a numerator or denominator: they are kept as bigint
 
 
 class ItemInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +78,7 @@ async def post_locations(call: Call) -> Response:
                 f"/locations/{index}/timezone",
             )
         _check_identifiers((location.region,), f"/locations/{index}/region")
+        _check_name(location.name, f"/locations/{index}")
     async with call.hub.pool.acquire() as db:
         rows = [msgspec.structs.asdict(location) for location in batch.locations]
         subjects = await masters.upsert_locations(db, rows, call.hub.now())
@@ -112,11 +114,15 @@ def _check_identifiers(texts: tuple[str | None, ...], pointer: str) -> None:
             )
 
 
+def _check_name(name: str | None, pointer: str) -> None:
+    if name is not None and "\x00" in name:
+        raise Refusal("identifier.characters", "The name holds a NUL character.", f"{pointer}/name")
+
+
 def _item(item: ItemInput, index: int) -> dict[str, Any]:
     pointer = f"/items/{index}"
     _check_identifiers((item.base_uom, *item.gtins, *item.uoms, *item.codes, *item.codes.values()), pointer)
-    if item.name is not None and "\x00" in item.name:
-        raise Refusal("identifier.characters", "The name holds a NUL character.", f"{pointer}/name")
+    _check_name(item.name, pointer)
     return {
         "sku": item.sku,
         "name": item.name,
@@ -124,15 +130,18 @@ def _item(item: ItemInput, index: int) -> dict[str, Any]:
         "scale": item.scale,
         "gtins": item.gtins,
         "codes": item.codes,
-        "uoms": {uom: _factor(str(text), f"{pointer}/uoms/{uom}") for uom, text in item.uoms.items()},
+        "uoms": {uom: _factor(str(text), f"{pointer}/uoms/{escape(uom)}") for uom, text in item.uoms.items()},
     }
 
 
 def _factor(text: str, pointer: str) -> Factor:
     try:
-        return read_factor(text)
+        factor = read_factor(text)
     except ValueError as error:
         raise Refusal("request.malformed", f"{error}.", pointer) from None
+    if max(factor.numerator, factor.denominator) > FACTOR_MAX:
+        raise Refusal("request.malformed", f"{text} is no factor that a unit can have.", pointer)
+    return factor
 
 
 OPERATIONS = (

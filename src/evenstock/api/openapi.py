@@ -20,6 +20,7 @@ WITH_BODY = (
     "request.malformed",
     "request.media_type",
     "request.encoding",
+    "request.slow",
     "limit.body",
     "limit.depth",
 )

@@ -18,7 +18,6 @@ PAGE_DEFAULT: Final = 100
 
 JSON = msgspec.json.Encoder(decimal_format="number")
 T = TypeVar("T")
-_decimals_as_text = msgspec.json.Encoder()
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -74,12 +73,14 @@ def read_body(call: Call, kind: type[T]) -> T:
     if (found := repeated_name(value)) is not None:
         raise Refusal("json.repeated_name", f"The name `{found[1]}` stands twice in one object.", found[0])
     try:
-        return msgspec.json.decode(_decimals_as_text.encode(value), type=kind)
-    except msgspec.ValidationError as error:
+        return msgspec.json.decode(JSON.encode(value), type=kind)
+    except msgspec.DecodeError as error:
         problem = problem_of(error, code="request.malformed")
         raise Refusal(problem.code, problem.detail, problem.pointer) from None
     except UnicodeEncodeError:
         raise Refusal("json.malformed", "A text holds half a character (a lone surrogate).") from None
+    except TypeError:
+        raise Refusal("request.malformed", "A number has more digits than anybody means.") from None
 
 
 def query(call: Call, *known: str) -> dict[str, str]:
@@ -92,6 +93,8 @@ def query(call: Call, *known: str) -> dict[str, str]:
             )
         if len(given.getlist(name)) > 1:
             raise Refusal("request.malformed", f"The parameter `{name}` stands twice.")
+        if not given[name]:
+            raise Refusal("request.malformed", f"The parameter `{name}` is empty.")
         if "\x00" in given[name]:
             raise Refusal(
                 "request.malformed", f"The parameter `{name}` has a character that it may not have."

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from evenstock.core.errors import MEANINGS, Problem, Refusal
+from evenstock.core.intake import trace_id_of
 from evenstock.postgres import faults
 
 log = structlog.get_logger()
@@ -69,7 +70,7 @@ def answer(
         data_safe=True,
         request_id=request_id(request),
         pointer=problem.pointer,
-        trace_id=request.headers.get("traceparent", "--").split("-")[1] or None,
+        trace_id=trace_id_of(request.headers.get("traceparent")),
         errors=[ErrorEntry(entry.pointer, entry.code, entry.detail) for entry in errors],
     )
     headers = {"X-Request-Id": document.request_id}

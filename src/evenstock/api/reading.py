@@ -22,7 +22,7 @@ from evenstock.core.errors import MEANINGS, Refusal
 from evenstock.postgres import stock
 from evenstock.postgres.stock import ExceptionRow, MovementFilter, MovementRow
 
-CURSOR_NUMBER_MAX = 2**62
+CURSOR_MAX = (2**62, 2**31 - 1)  # of its first and its second number
 
 
 class MovementPage(msgspec.Struct, frozen=True):
@@ -88,7 +88,7 @@ def _numbers(cursor: str, count: int) -> list[int]:
         numbers = [int(part) for part in parts if part.isdigit() and len(part) < 20]
     except (ValueError, UnicodeError):
         numbers = []
-    if len(numbers) != count or max(numbers) > CURSOR_NUMBER_MAX:
+    if len(numbers) != count or any(number > most for number, most in zip(numbers, CURSOR_MAX, strict=False)):
         raise Refusal("request.malformed", "`cursor` is not one of ours: use next_cursor as it was given.")
     return numbers
 

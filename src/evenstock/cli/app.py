@@ -9,6 +9,7 @@ from evenstock.cli import bench, importing, keys, running, truth
 from evenstock.cli.talk import Exit, fail
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.settings import SettingsWrong
+from evenstock.wiring import AddressTaken
 
 app = typer.Typer(
     name="evenstock",
@@ -35,7 +36,11 @@ def main() -> None:
     """Run a command; what a user can mend is told in a sentence, never as a traceback."""
     try:
         app()
-    except (SettingsWrong, DatabaseUnfit) as error:
-        fail(str(error), Exit.USAGE if isinstance(error, SettingsWrong) else Exit.UNAVAILABLE)
+    except SettingsWrong as error:
+        fail(str(error), Exit.USAGE)
+    except AddressTaken as error:
+        fail(str(error), Exit.CONFLICT)
+    except DatabaseUnfit as error:
+        fail(str(error), Exit.UNAVAILABLE)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)

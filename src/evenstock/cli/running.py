@@ -32,8 +32,8 @@ def serve(
     settings = read_settings(
         data=data, port=port, host=host, database_url=database_url, schema=schema, log_level=log_level
     )
-    with wiring.database(settings, say) as database:
-        run(wiring.serve(database, settings, say))
+    with wiring.bound(settings) as listener, wiring.database(settings, say) as database:
+        run(wiring.serve(database, settings, listener, say))
 
 
 def migrate(

@@ -17,7 +17,7 @@ from evenstock.settings import Settings, settings
 
 T = TypeVar("T")
 
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
 _json = msgspec.json.Encoder(decimal_format="number")
 

@@ -128,7 +128,7 @@ def prepare(
         occurred_at=occurred_at,
         time_basis=time_basis,
         received_at=received_at,
-        trace_id=_trace_id(event.traceparent),
+        trace_id=trace_id_of(event.traceparent),
         body=body,
     )
     if event.sequence is not None:
@@ -157,7 +157,7 @@ def _instant(time: datetime | None, received_at: datetime) -> tuple[datetime, Ti
     return time, "source"
 
 
-def _trace_id(traceparent: str | None) -> str | None:
+def trace_id_of(traceparent: str | None) -> str | None:
     """The trace id of a W3C traceparent; a malformed one is as good as none."""
     if traceparent is None or (match := _TRACEPARENT.fullmatch(traceparent)) is None:
         return None

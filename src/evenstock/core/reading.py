@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -18,7 +18,9 @@ from evenstock.core.events import EVENT_TYPES, Event, read_custom
 
 BATCH_EVENTS_MAX = 1_000
 DEPTH_MAX = 32
+NUMBER_CHARACTERS_MAX = 40  # of a number in a body that has one which Python does not take
 YEAR_MIN, YEAR_MAX = 1970, 2200
+FREE_TEXTS = frozenset({"reason", "condition", "traceparent"})  # of an event: not identifiers
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _PATH = re.compile(r"^(?P<words>.*) - at `\$(?P<path>[^`]*)`$", re.DOTALL)
 _QUANTITY_WORDS = ("expected a plain decimal", "expected at most")
@@ -38,6 +40,13 @@ class Refused(msgspec.Struct, frozen=True):
     problem: Problem
     id: str | None
     body: bytes
+
+
+T = TypeVar("T")
+
+
+class _Endless:
+    """Stands for a number with more digits than anybody means."""
 
 
 class _Repeated:
@@ -64,7 +73,18 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _bounded(text: str) -> object:
+    """A number of a length that somebody may mean, else a marker."""
+    try:
+        return Decimal(text) if len(text) <= NUMBER_CHARACTERS_MAX else _Endless()
+    except ArithmeticError:
+        return _Endless()
+
+
 _json = json.JSONDecoder(object_pairs_hook=_object, parse_float=Decimal, parse_constant=_no_constant)
+_bounded_json = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_bounded, parse_float=_bounded, parse_constant=_no_constant
+)
 
 
 def _nests_deeper(body: bytes, levels: int) -> bool:
@@ -111,21 +131,31 @@ def read_json(body: bytes) -> Any:
         raise Refusal(
             "json.malformed", f"{error.msg} at line {error.lineno}, column {error.colno}."
         ) from None
-    except (ValueError, ArithmeticError, RecursionError) as error:
+    except (ValueError, ArithmeticError):
+        pass  # a number that Python does not take; its neighbours may still be good
+    try:
+        return _bounded_json.decode(text)
+    except ValueError as error:
         raise Refusal("json.malformed", f"{str(error)[:200]}.") from None
 
 
 def repeated_name(value: object, pointer: str = "") -> tuple[str, str] | None:
     """Where a JSON object has a name twice: its pointer and the name."""
-    if isinstance(value, _Repeated):
-        return pointer, value.name
+    found = _marker(value, _Repeated, pointer)
+    return None if found is None else (found[0], found[1].name)
+
+
+def _marker(value: object, kind: type[T], pointer: str) -> tuple[str, T] | None:
+    """The first marker of a kind, and where it stands."""
+    if isinstance(value, kind):
+        return pointer, value
     entries: Iterable[tuple[object, object]] = ()
     if isinstance(value, dict):
         entries = value.items()
     elif isinstance(value, list):
         entries = enumerate(value)
     for name, inner in entries:
-        if (found := repeated_name(inner, f"{pointer}/{escape(str(name))}")) is not None:
+        if (found := _marker(inner, kind, f"{pointer}/{escape(str(name))}")) is not None:
             return found
     return None
 
@@ -140,7 +170,7 @@ def pointer_of(path: str) -> str:
     return "".join(f"/{part}" for part in re.split(r"[.\[\]]+", path) if part)
 
 
-def problem_of(error: msgspec.ValidationError, prefix: str = "", code: str = "event.malformed") -> Problem:
+def problem_of(error: msgspec.DecodeError, prefix: str = "", code: str = "event.malformed") -> Problem:
     """What msgspec found, with a pointer and in a sentence."""
     match = _PATH.match(str(error))
     words, path = (match["words"], match["path"]) if match else (str(error), "")
@@ -213,18 +243,20 @@ def _read_event(value: Any, prefix: str) -> Received | Refused:
         event = _decoder.decode(typed)
     except msgspec.ValidationError as error:
         return Refused(problem_of(error, prefix), id_, body)
-    problem = _check(event, prefix)
+    if b"\\u0000" in body and (pointer := _nul(value, prefix)) is not None:
+        detail = "A text holds a NUL character, which no database keeps."
+        return Refused(Problem("identifier.characters", detail, pointer), id_, body)
+    problem = _check(event, body, prefix)
     return Received(event, body) if problem is None else Refused(problem, id_, body)
 
 
-def _check(event: Event, prefix: str) -> Problem | None:
-    for name, text in (("id", event.id), ("source", event.source)):
-        if not is_identifier(text):
-            return Problem(
-                "identifier.characters",
-                f"`{name}` has characters that an identifier may not have.",
-                f"{prefix}/{name}",
-            )
+def _check(event: Event, body: bytes, prefix: str) -> Problem | None:
+    if (pointer := _unfit(event, body)) is not None:
+        return Problem(
+            "identifier.characters",
+            f"`{pointer.rpartition('/')[2]}` has characters that an identifier may not have.",
+            prefix + pointer,
+        )
     if event.time is not None and not YEAR_MIN <= event.time.year <= YEAR_MAX:
         return Problem(
             "event.time",
@@ -234,6 +266,44 @@ def _check(event: Event, prefix: str) -> Problem | None:
     return None
 
 
+def _unfit(event: Event, body: bytes) -> str | None:
+    """The pointer of an identifier with characters that it may not have; the bytes tell when there can be none."""
+    if body.isascii() and b"\\" not in body and b"\x7f" not in body:
+        return None
+    return _unfit_within(event, "")
+
+
+def _unfit_within(value: object, pointer: str) -> str | None:
+    found = None
+    if isinstance(value, str):
+        found = None if is_identifier(value) else pointer
+    elif isinstance(value, list):
+        entries = ((str(index), inner) for index, inner in enumerate(value))
+        found = next(
+            filter(None, (_unfit_within(inner, f"{pointer}/{name}") for name, inner in entries)), None
+        )
+    elif isinstance(value, msgspec.Struct):
+        fields = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        named = ((name, getattr(value, field)) for name, field in fields if name not in FREE_TEXTS)
+        found = next(filter(None, (_unfit_within(inner, f"{pointer}/{name}") for name, inner in named)), None)
+    return found
+
+
+def _nul(value: object, pointer: str) -> str | None:
+    """Where a text, or a name, holds a NUL."""
+    if isinstance(value, str):
+        return pointer if "\0" in value else None
+    entries: Iterable[tuple[object, object]] = ()
+    if isinstance(value, dict):
+        if any("\0" in name for name in value):
+            return pointer
+        entries = value.items()
+    elif isinstance(value, list):
+        entries = enumerate(value)
+    found = (_nul(inner, f"{pointer}/{escape(str(name))}") for name, inner in entries)
+    return next((where for where in found if where is not None), None)
+
+
 def _unencodable(value: Any, prefix: str) -> Refused:
     if (found := repeated_name(value, prefix)) is not None:
         pointer, name = found
@@ -241,6 +311,10 @@ def _unencodable(value: Any, prefix: str) -> Refused:
             Problem("json.repeated_name", f"The name `{name}` stands twice in one object.", pointer),
             None,
             b"",
+        )
+    if (endless := _marker(value, _Endless, prefix)) is not None:
+        return Refused(
+            Problem("quantity.pattern", "A number has more digits than anybody means.", endless[0]), None, b""
         )
     return Refused(
         Problem("identifier.characters", "A text holds half a character (a lone surrogate).", prefix),

@@ -26,10 +26,18 @@ log = structlog.get_logger()
 class Lane:
     """Gets batches and releases into the ledger, one after the other."""
 
-    def __init__(self, database: Database, memory: Memory, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        memory: Memory,
+        now: Callable[[], datetime],
+        *,
+        give_up_s: float = GIVE_UP_S,
+    ) -> None:
         self._database = database
         self._memory = memory
         self._now = now
+        self._give_up_s = give_up_s
         self._db: Session | None = None
 
     async def open(self) -> None:
@@ -52,12 +60,16 @@ class Lane:
                 return await self._reconnecting(incoming)
             except (Refusal, asyncio.CancelledError):
                 raise
+            except faults.FULL as error:
+                raise Refusal("hub.memory_away", "The database has no room to write.") from error
             except Exception as error:  # noqa: BLE001 - whatever a batch can raise must not stop the writer
                 self._memory.forget()
                 log.warning(
                     "batch.failed", events=len(incoming), attempt=attempt + 1, error=repr(error)[:500]
                 )
                 fault = error
+        if len(incoming) == 1 and isinstance(fault, faults.TRANSIENT):
+            raise Refusal("hub.memory_away", "The database did not get to this event.") from fault
         if len(incoming) == 1:
             log.error("event.failed", key=incoming[0].event.id, error=repr(fault)[:2000], exc_info=fault)
             problem = Problem(
@@ -87,7 +99,7 @@ class Lane:
             raise Refusal("hub.memory_away", "The database does not answer.") from error
 
     async def _reconnecting(self, incoming: Sequence[Incoming]) -> Applied:
-        deadline = asyncio.get_running_loop().time() + GIVE_UP_S
+        deadline = asyncio.get_running_loop().time() + self._give_up_s
         while True:
             try:
                 return await apply(await self._connection(), self._memory, incoming, self._now())
@@ -96,7 +108,7 @@ class Lane:
                 self.abandon()
                 if asyncio.get_running_loop().time() > deadline:
                     raise Refusal(
-                        "hub.memory_away", f"The database has not answered for {GIVE_UP_S:.0f} s."
+                        "hub.memory_away", f"The database has not answered for {self._give_up_s:g} s."
                     ) from error
                 await asyncio.sleep(RECONNECT_S)
 

@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from evenstock.core.errors import Refusal
 from evenstock.pipeline.apply import Applied, Incoming, Memory
-from evenstock.pipeline.lane import Lane
+from evenstock.pipeline.lane import GIVE_UP_S, Lane
 from evenstock.postgres.database import Database
 
 LANES: Final = 2
@@ -60,9 +60,10 @@ class Writer:
         *,
         lanes: int = LANES,
         events_waiting_max: int = EVENTS_WAITING_MAX,
+        give_up_s: float = GIVE_UP_S,
     ) -> None:
         self._memory = Memory()
-        self._lanes = [Lane(database, self._memory, now) for _ in range(lanes)]
+        self._lanes = [Lane(database, self._memory, now, give_up_s=give_up_s) for _ in range(lanes)]
         self._events_waiting_max = events_waiting_max
         self._queue: deque[_Submission | _Release] = deque()
         self._wake = asyncio.Event()

@@ -24,4 +24,6 @@ TRANSIENT: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,
 )
+# Nothing can be written until somebody makes room.
+FULL: Final = (asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)
 ANY: Final = (asyncpg.PostgresError, *CONNECTION_LOST)

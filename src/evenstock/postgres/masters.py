@@ -8,6 +8,7 @@ from evenstock.core.errors import Refusal
 from evenstock.core.events import ItemRef
 from evenstock.core.masters import Item, Location, Masters, canonical_gtin
 from evenstock.core.quantity import Factor
+from evenstock.core.reading import escape
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.queries import load
 from evenstock.postgres.rows import tuples
@@ -139,7 +140,12 @@ async def _add_codes(db: Connection, items: dict[str, dict[str, Any]], ids: dict
     known = await connections(db)
     for source in sources:
         if source not in known:
-            raise Refusal("request.malformed", f"There is no connection `{source}`.", "/items")
+            index = next(index for index, item in enumerate(items.values()) if source in item["codes"])
+            raise Refusal(
+                "request.malformed",
+                f"There is no connection `{source}`.",
+                f"/items/{index}/codes/{escape(source)}",
+            )
     owners = {(known[source], code): sku for (source, code), sku in sorted(wanted.items())}
     rows = tuples(("c", "k", "i"), ((*key, ids[sku]) for key, sku in owners.items()))
     await db.execute(SQL.add_codes, rows)

@@ -77,7 +77,11 @@ async def position_then(
         for row in rows
         if row["location_id"] is not None
     ]
-    return availability(sku, rows[0]["scale"], as_of or now, rows[0]["ledger_seq"], positions)
+    if (
+        as_of is None
+    ):  # all that was known: as of the instant when it was, so that the answer stays the same for ever
+        as_of = now if known_at is None else await db.fetchval(SQL.recorded_at, known_at)
+    return availability(sku, rows[0]["scale"], as_of, rows[0]["ledger_seq"], positions)
 
 
 async def seq_at(db: Connection, instant: datetime) -> int:

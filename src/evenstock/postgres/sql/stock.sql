@@ -49,6 +49,10 @@ group by i.sku, i.scale, m.location_id;
 -- The last committed number at an instant; what came later was not known then.
 select coalesce(max(ledger_seq), 0) from batches where recorded_at <= $1;
 
+-- name: recorded_at
+-- When a number of the ledger was known; before the first, nothing was.
+select coalesce((select recorded_at from batches where ledger_seq <= $1 order by ledger_seq desc limit 1), 'epoch');
+
 -- name: location_names
 select location_id, id from locations;
 

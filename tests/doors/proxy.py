@@ -1,0 +1,81 @@
+"""A wire between the hub and its database that can be cut."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from evenstock.postgres.database import Database
+from evenstock.postgres.embedded import DOOR
+
+
+class Wire:
+    """Carries sessions from a socket of its own to the server's."""
+
+    def __init__(self, folder: Path, server: Path) -> None:
+        self._door = folder / DOOR
+        self._server = server
+        self._sessions: set[asyncio.StreamWriter] = set()
+        self._listening: asyncio.Server | None = None
+        self.lose_next_reply_to_commit = False
+        self.replies_lost = 0
+
+    async def connect(self) -> None:
+        self._listening = await asyncio.start_unix_server(self._carry, self._door)
+
+    def cut(self) -> None:
+        """End every session and take no more: the database is away."""
+        assert self._listening is not None
+        self._listening.close()
+        self._door.unlink(missing_ok=True)
+        for writer in self._sessions:
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_unix_connection(self._server)
+        self._sessions |= {writer, there_writer}
+        back = asyncio.create_task(_copy(there_reader, writer))
+        try:
+            while data := await reader.read(65536):
+                if self.lose_next_reply_to_commit and b"COMMIT;" in data:
+                    self.lose_next_reply_to_commit = False
+                    back.cancel()
+                    await asyncio.wait({back})
+                    there_writer.write(data)
+                    await there_reader.read(1)  # it has committed; nobody will be told
+                    self.replies_lost += 1
+                    break
+                there_writer.write(data)
+                await there_writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            self._sessions -= {writer, there_writer}
+            writer.transport.abort()
+            there_writer.close()
+            await asyncio.wait({back})
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def wired(database: Database, folder: Path) -> AsyncIterator[tuple[Database, Wire]]:
+    """The same database over a wire."""
+    host = parse_qs(urlsplit(database.url).query)["host"][0]
+    wire = Wire(folder, Path(host) / DOOR)
+    await wire.connect()
+    try:
+        yield msgspec.structs.replace(database, url=database.url.replace(host, str(folder))), wire
+    finally:
+        wire.cut()
