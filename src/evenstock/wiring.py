@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -121,6 +122,13 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, say: Say) -> None:
         super().__init__(config)
         self._say = say
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn does, but a SIGTERM it has obeyed is not raised again: it would end us before we leave the database."""
+        with super().capture_signals():
+            yield
+            self._captured_signals = [number for number in self._captured_signals if number != signal.SIGTERM]
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # only passed on
         await super().startup(sockets)  # type: ignore[arg-type]

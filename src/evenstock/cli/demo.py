@@ -43,6 +43,7 @@ SHARED_BUFFERS_MB: Final = 64
 DIFFERENCES_SHOWN: Final = 10
 WHY_LINES: Final = 20
 LISTENING: Final = "listening on "
+LEAVING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +69,8 @@ def demo(
 ) -> None:
     """A living estate, nothing to configure: stores, a web shop and a warehouse against the real hub."""
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in LEAVING:
+        signal.signal(number, _as_interrupt)
     environ = {
         name: value
         for name, value in os.environ.items()
@@ -373,7 +375,7 @@ def _as_interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: AR
 
 def _deafen() -> None:
     """From here on we are leaving; being told so again changes nothing."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in LEAVING:
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -388,7 +390,7 @@ def _stop_on_signals() -> asyncio.Event:
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in LEAVING:
         loop.add_signal_handler(number, told)
     return stop
 

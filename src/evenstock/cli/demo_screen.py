@@ -21,6 +21,7 @@ from evenstock.estate.hub import Availability, Movement
 
 FRAME_S: Final = 0.25
 CALM_S: Final = {"fact": 0.8, "again": 3.0, "odd": 0.4}  # between two of them told in plain lines
+LIVELY_S: Final = {"fact": 0.15, "again": 1.5}  # on a living screen
 STATUS_S: Final = 5.0
 RATE_OVER_S: Final = 3.0
 EXPLAINED_S: Final = 8.0  # an explanation stays on the screen
@@ -57,6 +58,7 @@ class _Watcher:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._counted: deque[tuple[float, int]] = deque(maxlen=64)
+        self._next: dict[str, float] = {}  # when news of a kind may be told again
 
     def opens(self, drive: Drive, welcome: list[str]) -> None:
         self.drive = drive
@@ -65,6 +67,14 @@ class _Watcher:
 
     @abstractmethod
     def tell(self, news: News) -> None: ...
+
+    def too_soon(self, kind: str, between_s: dict[str, float]) -> bool:
+        """Whether news of this kind would come faster than one can read."""
+        now = time.monotonic()
+        if now < self._next.get(kind, 0.0):
+            return True
+        self._next[kind] = now + between_s.get(kind, 0.0)
+        return False
 
     def pace(self) -> float:
         """Movements a second, lately."""
@@ -94,15 +104,9 @@ class _Watcher:
 class Plain(_Watcher):
     """Lines at a pace that can be read."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._next: dict[str, float] = {}
-
     def tell(self, news: News) -> None:
-        now = time.monotonic()
-        if now < self._next.get(news.kind, 0.0):
+        if self.too_soon(news.kind, CALM_S):
             return
-        self._next[news.kind] = now + CALM_S.get(news.kind, 0.0)
         self.console.print(_line(news), soft_wrap=True)
 
     def says(self, words: str) -> None:
@@ -161,7 +165,10 @@ class Living(_Watcher):
         self._welcome = [line for line in welcome if line]
 
     def tell(self, news: News) -> None:
-        (self._troubles if news.kind in {"opened", "closed", "note"} else self._facts).append(news)
+        if news.kind in {"opened", "closed", "note"}:
+            self._troubles.append(news)
+        elif not self.too_soon(news.kind, LIVELY_S):
+            self._facts.append(news)
 
     def says(self, words: str) -> None:
         self._closing = words

@@ -221,12 +221,12 @@ class Drive:
             if trouble.number > self._newest_seen:
                 self.opened[trouble.code] += 1
                 self.open[trouble.number] = trouble
-                self._tell(News(trouble.opened_at, "opened", f"{trouble.title}: {trouble.detail}"))
+                self._tell(News(trouble.opened_at, "opened", trouble.words))
         self._newest_seen = max(self._newest_seen, *(trouble.number for trouble in newest), 0)
         for number in sorted(self.open.keys() - still):
             trouble = self.open.pop(number)
             self.closed[trouble.code] += 1
-            self._tell(News(self._now(), "closed", f"{trouble.title}: {trouble.detail}"))
+            self._tell(News(self._now(), "closed", trouble.words))
         self.hero = await self.hub.availability(HERO)
 
     def _check(self) -> None:

@@ -76,6 +76,12 @@ class Trouble(msgspec.Struct, frozen=True):
     closed_at: datetime | None
 
     @property
+    def words(self) -> str:
+        """Its title and detail, where the detail does not say it all."""
+        told = self.title.lower() in self.detail.lower()
+        return self.detail if told else f"{self.title}: {self.detail}"
+
+    @property
     def number(self) -> int:
         return int(self.id.removeprefix("exc_"))
 

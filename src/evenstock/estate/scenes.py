@@ -22,6 +22,8 @@ class Storyline:
     def __init__(self, world: "World") -> None:
         self.world = world
         lead = world.stores[world.plan.lead(0)]
+        for minutes in (38, 27):
+            world.plan_next(ACTOR, -minutes * MINUTE, lambda at: self._sell_unheard(at, lead.location))
         world.plan_next(ACTOR, -35 * MINUTE, lambda _: self._steal(lead.location, 1))
         world.plan_next(ACTOR, -20 * MINUTE, lambda at: self._count(at, lead.location))
         world.plan_next(ACTOR, 0, lambda _: self._act(0))
@@ -43,6 +45,12 @@ class Storyline:
 
     def _scene(self, act: int, part: float, action: Callable[[int], Any]) -> None:
         self.world.plan_next(ACTOR, self.world.plan.time(act, part), action)
+
+    def _sell_unheard(self, at: int, location: str) -> None:
+        """The register without a line sells the hero; the count that follows misses it before the sale is known."""
+        world = self.world
+        world.truth.move((HERO, location), "sellable", "customer", 1)
+        world.stores[location].ring_up(world.moment(location, at), [(HERO, 1)], 2)
 
     def _unknown_item(self, at: int, act: int) -> None:
         """A novelty reaches two stores before it reaches the item master; it sells all the same."""
