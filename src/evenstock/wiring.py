@@ -103,6 +103,7 @@ async def serve(database: Database, settings: Settings, say: Say) -> None:
             lifespan="off",
             timeout_graceful_shutdown=STOP_WITHIN_S,
             server_header=False,
+            proxy_headers=False,
             loop="none",
         )
         server = Server(config, say)

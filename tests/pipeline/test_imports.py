@@ -16,19 +16,21 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from evenstock.core.errors import Problem
 from evenstock.core.mapping import Mapper, Mapping, read_mapping
+from evenstock.core.reading import Received
+from evenstock.pipeline.apply import Result
 from evenstock.pipeline.imports import (
     BATCHES_IN_FLIGHT_MAX,
     ImportSummary,
     Progress,
-    RejectFile,
-    Result,
     dry_run,
     run_import,
 )  # fmt: skip
+from evenstock.pipeline.rejects import RejectFile
 from evenstock.pipeline.rows import CsvRows, SourceRow
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +54,7 @@ class Hub:
         self.under_way_max = 0
         self.fail_at: int | None = None
 
-    async def submit(self, events: list[dict[str, Any]]) -> Sequence[Result]:
+    async def submit(self, events: list[Received]) -> Sequence[Result]:
         self.calls += 1
         if self.calls == self.fail_at:
             raise ConnectionError("the hub went away")
@@ -61,7 +63,7 @@ class Hub:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         self.under_way -= 1
-        return [self.take(event) for event in events]
+        return [self.take(msgspec.json.decode(entry.body)) for entry in events]
 
     def take(self, event: dict[str, Any]) -> Result:
         key, data = event["id"], event["data"]
@@ -69,7 +71,7 @@ class Hub:
         assert data["lines"][0]["item"]["sku"] in self.items
         if key in self.events:
             same = all(self.events[key][part] == event[part] for part in ("type", "time", "data"))
-            return Result(key, "duplicate") if same else Result(key, "held", "event.key_reused")
+            return Result(key, "duplicate") if same else Result(key, "held", code="event.key_reused")
         self.events[key] = event
         return Result(key, "applied")
 
@@ -205,8 +207,8 @@ def test_what_the_hub_holds_or_rejects_is_counted_by_code() -> None:
     class Stern(Hub):
         def take(self, event: dict[str, Any]) -> Result:
             if event["type"] == "ReturnReceived.v1":
-                return Result(event["id"], "rejected", "event.time", "too late")
-            return Result(event["id"], "held", "stock.unknown_item")
+                return Result(event["id"], "rejected", code="event.time", detail="too late")
+            return Result(event["id"], "held", code="stock.unknown_item")
 
     rejects: list[tuple[int, str]] = []
     summary = bring(Stern(), SMALL, rejects=rejects)
@@ -214,18 +216,33 @@ def test_what_the_hub_holds_or_rejects_is_counted_by_code() -> None:
     assert rejects == [(4, "event.time")]
 
 
-def test_a_reject_file_can_be_corrected_and_imported() -> None:
-    text = io.StringIO()
+def test_a_reject_file_can_be_corrected_and_imported(tmp_path: Path) -> None:
     rules = mapping("sales.toml")
     rows = CsvRows(io.BytesIO((HEADER + line("1", "a", "x")).encode()), rules.file, rules.columns, "f.csv")
-    write = RejectFile(text, rows.header)
+    write = RejectFile(tmp_path / "f.csv.rejects.csv", rows.header, rules.file)
     for row, problem in dry_run(rows, Mapper(rules)).problems:
         write(row, problem)
-    first, second = text.getvalue().splitlines()
+    write.close()
+    first, second = write.path.read_text().splitlines()
     assert first == "row,code,detail," + HEADER.strip()
     hub = Hub()
     bring(hub, (first + "\n" + second.replace(",x,", ",3,") + "\n").encode())
     assert hub.positions() == {"a": (-3, 0)}
+
+
+def test_a_reject_file_goes_on_where_the_run_before_it_stood(tmp_path: Path) -> None:
+    form = mapping("sales.toml").file
+    row = SourceRow(3, 4, 0, ("1", "x,\ny"), {})
+    for done, kept in ((0, []), (5, [3]), (7, [3, 7])):
+        write = RejectFile(tmp_path / "r.csv", ["a", "b"], form)
+        write.keep(done)
+        assert write.codes.total() == len(kept)
+        write(row if done == 0 else SourceRow(done + 2, 1, 0, ("1", "2"), {}), Problem("row.nul", "A NUL."))
+        write.close()
+    found = list(csv.reader(io.StringIO((tmp_path / "r.csv").read_text())))
+    assert [cells[0] for cells in found] == ["row", "3", "7", "9"]
+    assert found[1][3:] == ["1", "x,\ny"]
+    assert write.first == {"row.nul": "row 3: A NUL."}
 
 
 def test_a_dry_run_shows_the_first_events_and_counts_all() -> None:
@@ -233,7 +250,7 @@ def test_a_dry_run_shows_the_first_events_and_counts_all() -> None:
     found = dry_run(
         CsvRows(io.BytesIO(SMALL), rules.file, rules.columns, "f.csv"), Mapper(rules), shown_max=2
     )
-    assert [event["id"][-2:] for event in found.events] == ["/1", "/2"]
+    assert [entry.event.id[-2:] for entry in found.events] == ["/1", "/2"]
     assert (found.summary.events, found.summary.applied, found.summary.skipped) == (5, 0, {"not stock": 1})
 
 
@@ -261,7 +278,7 @@ def test_several_batches_are_under_way_and_never_too_many() -> None:
 
 def test_a_hub_that_answers_too_little_stops_the_run() -> None:
     class Curt(Hub):
-        async def submit(self, events: list[dict[str, Any]]) -> Sequence[Result]:
+        async def submit(self, events: list[Received]) -> Sequence[Result]:
             return (await super().submit(events))[1:]
 
     with pytest.raises(RuntimeError, match="5 events were sent and 4 results came back"):

@@ -22,7 +22,8 @@ def test_a_query_is_had_by_attribute_and_an_unknown_one_names_the_others() -> No
     locks = queries.load("locks")
     assert locks.migrating == locks["migrating"]
     with pytest.raises(
-        AttributeError, match=r"locks\.sql has no query named migratin; it has: granting, migrating"
+        AttributeError,
+        match=r"locks\.sql has no query named migratin; it has: granting, importing, migrating",
     ):
         assert locks.migratin
 

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from itertools import count
 
 import msgspec
 import structlog
@@ -15,6 +16,8 @@ log = structlog.get_logger()
 
 RETRY_AFTER_S = 1
 MEDIA_TYPE = "application/problem+json"
+_PROCESS = secrets.token_hex(6)
+_number = count(1)
 
 
 class ErrorEntry(msgspec.Struct, frozen=True):
@@ -46,7 +49,7 @@ def request_id(request: Request) -> str:
     """The id of this request, given at the first question."""
     found: str | None = request.scope.get("evenstock.request_id")
     if found is None:
-        found = request.scope["evenstock.request_id"] = f"req_{secrets.token_hex(8)}"
+        found = request.scope["evenstock.request_id"] = f"req_{_PROCESS}{next(_number):08x}"
     return found
 
 

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from evenstock import __version__
-from evenstock.cli import demo, importing, keys, running, truth
+from evenstock.cli import bench, demo, importing, keys, running, truth
 from evenstock.cli.talk import Exit, fail
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.settings import SettingsWrong
@@ -22,6 +22,7 @@ demo.register(app)
 running.register(app)
 importing.register(app)
 truth.register(app)
+bench.register(app)
 app.add_typer(keys.app, name="keys")
 
 

@@ -59,12 +59,12 @@ def read_settings(**options: object) -> Settings:
 
 def say(words: str) -> None:
     """Talk, on stderr."""
-    err.print(words, markup=False)
+    err.print(words, markup=False, soft_wrap=True)
 
 
 def fail(words: str, code: Exit) -> NoReturn:
     """Say what is wrong and end with that code."""
-    err.print(f"✕ {words}", markup=False)
+    err.print(f"✕ {words}", markup=False, soft_wrap=True)
     sys.exit(code)
 
 

@@ -64,6 +64,9 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+_json = json.JSONDecoder(object_pairs_hook=_object, parse_float=Decimal, parse_constant=_no_constant)
+
+
 def _nests_deeper(body: bytes, levels: int) -> bool:
     """Whether brackets nest deeper than `levels`; brackets inside strings can only make it look deeper."""
     brackets = body.translate(None, _NOT_BRACKETS)
@@ -103,7 +106,7 @@ def read_json(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise Refusal("json.malformed", f"Not UTF-8 at byte {error.start}.") from None
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_float=Decimal, parse_constant=_no_constant)
+        return _json.decode(text)
     except json.JSONDecodeError as error:
         raise Refusal(
             "json.malformed", f"{error.msg} at line {error.lineno}, column {error.colno}."

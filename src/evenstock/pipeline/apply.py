@@ -136,12 +136,11 @@ async def _attempt(db: Connection, memory: Memory, incoming: Sequence[Incoming],
     masters, facts = prepared.masters, prepared.facts
     unique = prepared.unique()
     async with db.transaction():
-        head = await ledger.begin(db)
+        head, new = await ledger.claim(db, unique)
         if head.version != masters.version:
             raise Changed
-        draft = Draft(head, masters.version)
+        draft = Draft(head, masters.version, new)
         draft.sources = {connection_id: id_ for id_, connection_id in masters.connections.items()}
-        draft.new = await ledger.claim(db, head.batch_id, unique) if unique else []
         before = await _before(db, draft, unique) if len(draft.new) < len(unique) else {}
         repeated = _settle_repeated(draft, incoming, prepared, before)
         await _collect(db, draft, masters)
@@ -158,15 +157,13 @@ async def _attempt(db: Connection, memory: Memory, incoming: Sequence[Incoming],
 async def _prepare(db: Connection, memory: Memory, incoming: Sequence[Incoming]) -> _Prepared:
     """Everything that needs no transaction: masters read, events resolved, positions made."""
     masters = memory.masters
-    await stored_masters.read_missing(db, masters, *_named(incoming))
     prepared = _Prepared(masters, {}, {}, [None] * len(incoming))
-    for index, entry in enumerate(incoming):
-        try:
-            fact = _fact(entry, masters)
-        except Refusal as refusal:
-            prepared.answers[index] = rejected(entry.event.id, refusal.problem)
-            continue
-        prepared.facts[index] = fact
+    unsure = [index for index, entry in enumerate(incoming) if not _resolve(prepared, index, entry)]
+    if unsure:
+        await stored_masters.read_missing(db, masters, *_named([incoming[index] for index in unsure]))
+        for index in unsure:
+            _resolve(prepared, index, incoming[index])
+    for index, fact in prepared.facts.items():
         prepared.first.setdefault((fact.connection_id, fact.key), index)
     touched = {(move.item_id, move.location_id) for fact in prepared.facts.values() for move in fact.moves}
     touched.update(
@@ -174,6 +171,18 @@ async def _prepare(db: Connection, memory: Memory, incoming: Sequence[Incoming])
     )
     await memory.ensure_positions(db, touched)
     return prepared
+
+
+def _resolve(prepared: _Prepared, index: int, entry: Incoming) -> bool:
+    """Prepare one event; False when masters were missing that may only not have been read yet."""
+    try:
+        fact = _fact(entry, prepared.masters)
+    except Refusal as refusal:
+        prepared.answers[index] = rejected(entry.event.id, refusal.problem)
+        prepared.facts.pop(index, None)
+        return True
+    prepared.facts[index] = fact
+    return not fact.held
 
 
 def _named(incoming: Sequence[Incoming]) -> tuple[list[tuple[int, ItemRef]], list[str]]:

@@ -5,39 +5,31 @@ twice. The checkpoint only advances in the order of the file, past rows whose ev
 """
 
 import asyncio
-import csv
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Protocol
 
 import msgspec
 
 from evenstock.core.errors import Problem
 from evenstock.core.mapping import Mapped, Mapper, Rejected, Skipped
+from evenstock.core.reading import Received
+from evenstock.pipeline.apply import Result
 from evenstock.pipeline.rows import SourceRow
 
 BATCHES_IN_FLIGHT_MAX = 4
+BATCH_EVENTS = 500
+BATCH_EVENTS_MAX = 5_000  # so that what is in flight fits the writer's queue
+EVENTS_AHEAD_MAX = 10_000  # mapped before they are sent, so that their items are made known at once
 ROWS_PER_BATCH_MAX = 5_000  # so that a file of skipped rows shows progress too
 
-EventDict = dict[str, Any]  # in CloudEvents form
 Master = dict[str, Any]  # an item or a location, as its batch call takes it
 
 
-class Result(msgspec.Struct, frozen=True):
-    """What the hub answered to one event."""
-
-    id: str
-    outcome: Literal["applied", "duplicate", "parked", "held", "rejected"]
-    code: str | None = None
-    detail: str = ""
-    pointer: str = ""
-
-
 class Progress(msgspec.Struct, frozen=True):
-    """How far the run is; `position` is in bytes of the file, for a bar against its size."""
+    """How far the run is: rows done, earlier runs included, and bytes of the file, for a bar against its size."""
 
     rows: int
-    events: int
     position: int
 
 
@@ -82,7 +74,7 @@ class NoCheckpoint:
         pass
 
 
-Submit = Callable[[list[EventDict]], Awaitable[Sequence[Result]]]  # one result per event, in order
+Submit = Callable[[list[Received]], Awaitable[Sequence[Result]]]  # one result per event, in order
 Register = Callable[
     [list[Master], list[Master]], Awaitable[None]
 ]  # items, locations: made known, again is harmless
@@ -95,12 +87,19 @@ class _Batch:
 
     def __init__(self) -> None:
         self.rows = 0
+        self.passed = 0  # rows that an earlier run had done
         self.last: SourceRow | None = None
-        self.events: list[EventDict] = []
+        self.events: list[Received] = []
         self.rows_of_events: list[SourceRow] = []
         self.problems: list[tuple[SourceRow, Problem]] = []
         self.skipped: Counter[str] = Counter()
         self.items: list[Master] = []
+
+    def pass_by(self, row: SourceRow, mapper: Mapper) -> None:
+        self.passed += 1
+        self.last = row
+        if row.problem is None:
+            mapper.outcome_of(row.values)  # for the count of like rows
 
     def add(self, row: SourceRow, mapper: Mapper) -> None:
         self.rows += 1
@@ -139,7 +138,7 @@ class _Tally:
             if result.outcome == "held":
                 self.held[result.code or ""] += 1
             elif result.outcome == "rejected":
-                problems.append((row, Problem(result.code or "", result.detail, result.pointer)))
+                problems.append((row, Problem(result.code or "", result.detail or "", result.pointer or "")))
         self.rows += batch.rows
         self.events += len(batch.events)
         self.skipped += batch.skipped
@@ -163,7 +162,7 @@ async def run_import(  # noqa: PLR0913 - one run's hands, each named
     reject: Reject,
     progress: Tell,
     checkpoint: Checkpoint | None = None,
-    batch_events: int = 500,
+    batch_events: int = BATCH_EVENTS,
 ) -> ImportSummary:
     """Imports the rows that are not yet done. The mapper must be new: it sees every row of the file, done or not.
 
@@ -172,38 +171,94 @@ async def run_import(  # noqa: PLR0913 - one run's hands, each named
     """
     checkpoint = checkpoint or NoCheckpoint()
     done = await checkpoint.load()
+    progress(Progress(done, 0))
     tally = _Tally(done)
     known = _Known(register)
     await known.locations(mapper.locations)
-    under_way: deque[tuple[_Batch, asyncio.Future[Sequence[Result]]]] = deque()
 
-    async def settle() -> None:
-        batch, answer = under_way[0]
-        for row, problem in tally.add(batch, await answer):
+    async def settled(batch: _Batch, results: Sequence[Result]) -> None:
+        for row, problem in tally.add(batch, results):
             reject(row, problem)
-        under_way.popleft()
-        if batch.last is not None:
+        if batch.last is None:
+            return
+        if batch.rows:
             await checkpoint.save(batch.last.number)
-            progress(Progress(done + tally.rows, tally.events, batch.last.progress))
+        progress(Progress(done + tally.rows, batch.last.progress))
 
+    lane = _Lane(known, submit, settled, batches_ahead=max(1, EVENTS_AHEAD_MAX // batch_events))
     try:
         for batch in _batches(rows, mapper, done, batch_events):
-            await known.items(batch.items)
-            while len(under_way) >= BATCHES_IN_FLIGHT_MAX:
-                await settle()
-            under_way.append((batch, asyncio.ensure_future(_answer(submit, batch.events))))
-            await asyncio.sleep(0)  # let it start before the next batch is mapped
-        while under_way:
-            await settle()
+            await lane.take(batch)
+        await lane.finish()
     finally:
-        for _, answer in under_way:
-            answer.cancel()
-        await asyncio.gather(*(answer for _, answer in under_way), return_exceptions=True)
+        await lane.give_up()
     await checkpoint.finish()
     return tally.summary()
 
 
-async def _answer(submit: Submit, events: list[EventDict]) -> Sequence[Result]:
+class _Lane:
+    """Batches on their way: mapped → their items known → under way → settled, each step in the order of the file.
+
+    Items of many batches are made known at once: each time, every writer reads its masters anew.
+    """
+
+    def __init__(
+        self,
+        known: "_Known",
+        submit: Submit,
+        settled: Callable[[_Batch, Sequence[Result]], Awaitable[None]],
+        *,
+        batches_ahead: int,
+    ) -> None:
+        self._known = known
+        self._submit = submit
+        self._settled = settled
+        self._batches_ahead = batches_ahead
+        self._mapped: list[_Batch] = []
+        self._ready: deque[_Batch] = deque()
+        self._under_way: deque[tuple[_Batch, asyncio.Future[Sequence[Result]]]] = deque()
+
+    async def take(self, batch: _Batch) -> None:
+        self._mapped.append(batch)
+        if self._ready:
+            await self._send_next()
+        elif len(self._mapped) >= self._batches_ahead:
+            await self._make_ready()
+        await asyncio.sleep(0)  # what was sent goes on before the next batch is mapped
+
+    async def finish(self) -> None:
+        """Send and settle all that was taken."""
+        while self._ready or self._mapped:
+            if not self._ready:
+                await self._make_ready()
+            await self._send_next()
+        while self._under_way:
+            await self._settle()
+
+    async def give_up(self) -> None:
+        """Wait for nothing more."""
+        for _, answer in self._under_way:
+            answer.cancel()
+        await asyncio.gather(*(answer for _, answer in self._under_way), return_exceptions=True)
+
+    async def _make_ready(self) -> None:
+        await self._known.items([item for batch in self._mapped for item in batch.items])
+        self._ready.extend(self._mapped)
+        self._mapped.clear()
+
+    async def _send_next(self) -> None:
+        while len(self._under_way) >= BATCHES_IN_FLIGHT_MAX:
+            await self._settle()
+        batch = self._ready.popleft()
+        self._under_way.append((batch, asyncio.ensure_future(_answer(self._submit, batch.events))))
+
+    async def _settle(self) -> None:
+        batch, answer = self._under_way[0]
+        await self._settled(batch, await answer)
+        self._under_way.popleft()
+
+
+async def _answer(submit: Submit, events: list[Received]) -> Sequence[Result]:
     return await submit(events) if events else ()
 
 
@@ -211,14 +266,13 @@ def _batches(rows: Iterable[SourceRow], mapper: Mapper, done: int, batch_events:
     batch = _Batch()
     for row in rows:
         if row.number <= done:
-            if row.problem is None:
-                mapper.outcome_of(row.values)  # for the count of like rows
-            continue
-        batch.add(row, mapper)
-        if len(batch.events) >= batch_events or batch.rows >= ROWS_PER_BATCH_MAX:
+            batch.pass_by(row, mapper)
+        else:
+            batch.add(row, mapper)
+        if len(batch.events) >= batch_events or batch.rows + batch.passed >= ROWS_PER_BATCH_MAX:
             yield batch
             batch = _Batch()
-    if batch.rows:
+    if batch.last is not None:
         yield batch
 
 
@@ -247,7 +301,7 @@ class _Known:
 class DryRun(msgspec.Struct, frozen=True):
     """What an import would send: the first events, the first problems, and how many of each."""
 
-    events: list[EventDict]
+    events: list[Received]
     problems: list[tuple[SourceRow, Problem]]
     summary: ImportSummary
 
@@ -255,24 +309,10 @@ class DryRun(msgspec.Struct, frozen=True):
 def dry_run(rows: Iterable[SourceRow], mapper: Mapper, *, shown_max: int = 10) -> DryRun:
     """Maps the whole file and sends nothing."""
     tally = _Tally(0)
-    events: list[EventDict] = []
+    events: list[Received] = []
     problems: list[tuple[SourceRow, Problem]] = []
-    for batch in _batches(rows, mapper, 0, 500):
-        found = tally.add(batch, [Result(event["id"], "parked") for event in batch.events])
+    for batch in _batches(rows, mapper, 0, BATCH_EVENTS):
+        found = tally.add(batch, [Result(entry.event.id, "parked") for entry in batch.events])
         events += batch.events[: shown_max - len(events)]
         problems += found[: shown_max - len(problems)]
     return DryRun(events, problems, msgspec.structs.replace(tally.summary(), parked=0))
-
-
-class RejectFile:
-    """Rejected rows as CSV: row, code, detail, then the cells as they came.
-
-    It is made to be corrected and imported with the same mapping, so nothing in it is changed for a spreadsheet's sake.
-    """
-
-    def __init__(self, file: TextIO, header: Sequence[str], delimiter: str = ",") -> None:
-        self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        self._writer.writerow(["row", "code", "detail", *header])
-
-    def __call__(self, row: SourceRow, problem: Problem) -> None:
-        self._writer.writerow([row.number, problem.code, problem.detail, *row.cells])

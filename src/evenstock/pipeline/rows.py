@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from evenstock.core.errors import Meaning, Problem, Refusal
+from evenstock.core.errors import Problem, Refusal
 from evenstock.core.mapping import FileForm, near
 
 ROW_LENGTH_MAX = 1_000_000  # characters, line breaks within quotes included
@@ -25,17 +25,6 @@ UNPACKED_RATIO_MAX = 100  # unpacked to packed bytes, beyond the first RATIO_FRE
 RATIO_FREE_BYTES = 16 * 2**20  # so much is unpacked whatever its ratio
 CHUNK_BYTES = 64 * 1024
 SHOWN_MAX = 10_000  # characters kept of a row that could not be read, for the reject file
-
-MEANINGS = (
-    Meaning("row.columns", 422, "More or fewer columns than the header", "Look for a delimiter inside a value, and quote that value."),
-    Meaning("row.quotes", 422, "Quotes that do not fit", "Close the quote, and double a quote inside a value."),
-    Meaning("row.encoding", 422, "Bytes that are no text in this encoding", "Say the file's encoding in the mapping, or correct the row."),
-    Meaning("row.nul", 422, "A NUL character", "Remove it; the file was damaged on its way or is no text."),
-    Meaning("limit.row", 422, "A row too long to read", f"Keep a row under {ROW_LENGTH_MAX:,} characters and {COLUMNS_MAX:,} columns."),
-    Meaning("limit.unpacked", 413, "The packed file unpacks to too much", "Unpack it, look at it, and import the unpacked file."),
-    Meaning("file.header", 422, "The header does not fit the mapping", "Correct the mapping's column names, or the file's first line."),
-    Meaning("file.packing", 422, "The file cannot be unpacked", "Fetch the file again, or unpack it and import what comes out."),
-)  # fmt: skip
 
 _UNDECODABLE = "\udcff"  # stands for bytes that the encoding does not have; no file can contain it itself
 codecs.register_error("evenstock_mark", lambda error: (_UNDECODABLE, getattr(error, "end", 0)))

@@ -21,6 +21,7 @@ from evenstock.pipeline.lane import Lane
 from evenstock.postgres.database import Database
 
 LANES: Final = 2
+SECOND_LANE_EVENTS_MIN: Final = 100  # that wait, before they do not wait for the batch under way
 BATCH_EVENTS_MAX: Final = 1_000  # of one transaction, but never less than one request
 EVENTS_WAITING_MAX: Final = 20_000  # beyond it callers are asked to come again
 
@@ -65,7 +66,9 @@ class Writer:
         self._events_waiting_max = events_waiting_max
         self._queue: deque[_Submission | _Release] = deque()
         self._wake = asyncio.Event()
-        self._events_waiting = 0
+        self._events_waiting = 0  # for their answer
+        self._events_queued = 0  # for a lane
+        self._lanes_busy = 0
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -95,6 +98,7 @@ class Writer:
         self._admit(len(incoming))
         submission = _Submission(incoming, asyncio.get_running_loop().create_future())
         self._queue.append(submission)
+        self._events_queued += len(incoming)
         self._wake.set()
         return await submission.answer
 
@@ -121,16 +125,19 @@ class Writer:
 
     async def _run(self, lane: Lane) -> None:
         while self._queue or not self._stopping:
-            if not self._queue:
+            if not self._queue or (self._lanes_busy and self._events_queued < SECOND_LANE_EVENTS_MIN):
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            self._lanes_busy += 1
             first = self._queue[0]
             if isinstance(first, _Release):
                 self._queue.popleft()
                 await self._release(lane, first)
             else:
                 await self._write(lane, self._take())
+            self._lanes_busy -= 1
+            self._wake.set()
 
     def _take(self) -> list[_Submission]:
         """Whatever waits, up to the size of a batch, in arrival order."""
@@ -142,6 +149,7 @@ class Writer:
             self._queue.popleft()
             taken.append(first)
             events += len(first.incoming)
+        self._events_queued -= events
         return taken
 
     async def _write(self, lane: Lane, taken: list[_Submission]) -> None:

@@ -84,6 +84,7 @@ class Database(msgspec.Struct, frozen=True):
             max_size=size_max,
             timeout=CONNECT_TIMEOUT_S,
             statement_cache_size=STATEMENTS_CACHED_MAX,
+            reset=_nothing_to_reset,
             server_settings=self._session(
                 owner=False,
                 application=application,
@@ -104,6 +105,10 @@ class Database(msgspec.Struct, frozen=True):
             "idle_in_transaction_session_timeout": _milliseconds(IDLE_IN_TRANSACTION_TIMEOUT_S),
         }
         return session if owner else session | {"role": RUNTIME_ROLE}
+
+
+async def _nothing_to_reset(session: Connection) -> None:
+    """Nobody changes a pooled session's settings, so none are set back: that would be a round trip for each use."""
 
 
 async def refuse_unsafe(connection: Connection) -> None:

@@ -95,8 +95,8 @@ async def head(db: Connection) -> tuple[int, datetime]:
     return row["ledger_seq"], row["recorded_at"]
 
 
-async def claim(db: Connection, batch_id: int, facts: Sequence[Fact]) -> list[Fact]:
-    """Take the keys of facts, which come in key order; return those whose key was free, with their fact_id."""
+async def claim(db: Connection, facts: Sequence[Fact]) -> tuple[Head, list[Fact]]:
+    """Begin a batch and take the keys of its facts, which come in key order; return those whose key was free."""
     rows = [
         {
             "c": fact.connection_id,
@@ -110,18 +110,17 @@ async def claim(db: Connection, batch_id: int, facts: Sequence[Fact]) -> list[Fa
         }
         for fact in facts
     ]
-    claimed = await db.fetch(SQL.claim, batch_id, document(rows), [fact.body.decode() for fact in facts])
+    first, *claimed = await db.fetch(SQL.claim, document(rows), [fact.body.decode() for fact in facts])
+    head = Head(*first[:6])
     if len(claimed) == len(facts):
         for fact, row in zip(facts, claimed, strict=True):
-            fact.fact_id = row["fact_id"]
-        return list(facts)
-    ids = {(row["connection_id"], row["key"]): row["fact_id"] for row in claimed}
-    new = []
-    for fact in facts:
-        if (fact_id := ids.get((fact.connection_id, fact.key))) is not None:
-            fact.fact_id = fact_id
-            new.append(fact)
-    return new
+            fact.fact_id = row[6]
+        return head, list(facts)
+    ids = {(row[7], row[8]): row[6] for row in claimed}
+    new = [fact for fact in facts if (fact.connection_id, fact.key) in ids]
+    for fact in new:
+        fact.fact_id = ids[fact.connection_id, fact.key]
+    return head, new
 
 
 async def stored(db: Connection, keys: Iterable[FactKey]) -> dict[FactKey, StoredFact]:

@@ -4,15 +4,24 @@ select nextval('batch_ids') as batch_id, h.waiting, h.parkings, h.ledger_seq, h.
 from ledger_head h, master_version v;
 
 -- name: claim
--- Facts take their keys, in key order; a key already taken is left out and settled by `claimed_before`.
-insert into facts (batch_id, connection_id, key, type, status, reason, occurred_at, time_basis, received_at, trace_id, body)
-select $1, f.c, f.k, f.t, f.s, f.r, f.o, f.b, f.v, f.i, f.body
-from rows from (
-    json_to_recordset($2::json) as (c integer, k text, t text, s text, r text, o timestamptz, b text, v timestamptz, i text),
-    unnest($3::text[])
-) as f(c, k, t, s, r, o, b, v, i, body)
-on conflict (connection_id, key) do nothing
-returning fact_id, connection_id, key;
+-- Facts take their keys, in key order; a key already taken is left out and settled by `claimed_before`. The first row is
+-- the head: a number for the batch before it has its place in the order, and what its writer must know to decide.
+with head as (
+    select nextval('batch_ids') as batch_id, h.waiting, h.parkings, h.ledger_seq, h.tag, v.version
+    from ledger_head h, master_version v
+), claimed as (
+    insert into facts (batch_id, connection_id, key, type, status, reason, occurred_at, time_basis, received_at, trace_id, body)
+    select h.batch_id, f.c, f.k, f.t, f.s, f.r, f.o, f.b, f.v, f.i, f.body
+    from head h, rows from (
+        json_to_recordset($1::json) as (c integer, k text, t text, s text, r text, o timestamptz, b text, v timestamptz, i text),
+        unnest($2::text[])
+    ) as f(c, k, t, s, r, o, b, v, i, body)
+    on conflict (connection_id, key) do nothing
+    returning fact_id, connection_id, key
+)
+select batch_id, waiting, parkings, ledger_seq, tag, version, null::bigint as fact_id, null::integer as connection_id, null as key from head
+union all
+select null, null, null, null, null, null, fact_id, connection_id, key from claimed;
 
 -- name: claimed_before
 -- What stands under keys that are taken.

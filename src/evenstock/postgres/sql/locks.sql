@@ -8,3 +8,7 @@ SELECT pg_advisory_lock(hashtextextended('evenstock/migrating/' || $1, 0));
 -- name: granting
 -- Roles belong to the whole server, so making and granting them waits for other schemas' migrations too.
 SELECT pg_advisory_xact_lock(hashtextextended('evenstock/granting', 0));
+
+-- name: importing
+-- One run of an import at a time, so that two do not write one reject file. Asked, not waited for: it may take hours.
+SELECT pg_try_advisory_lock(hashtextextended('evenstock/importing/' || current_schema() || '/' || $1, 0));

@@ -1,0 +1,193 @@
+"""The benchmark: an estate of 10,000 items in 20 locations on a database of its own, row by row in one run."""
+
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import msgspec
+
+from evenstock import clock, wiring
+from evenstock.bench import tickets
+from evenstock.bench.hub import Running, running
+from evenstock.bench.load import Measured
+from evenstock.bench.rows import Row
+from evenstock.bench.tickets import BATCH, ITEMS, LOCATIONS, Tickets
+from evenstock.postgres import bench as database
+from evenstock.postgres import masters
+from evenstock.postgres.database import Database
+from evenstock.settings import settings
+
+BATCH_CONNECTIONS: Final = 4
+SINGLE_CONNECTIONS: Final = 32
+READ_CONNECTIONS: Final = 8
+BATCHES_PER_S_MAX: Final = 120  # prebuilt for each second; more than the hub can take
+SINGLES_PER_S_MAX: Final = 15_000
+
+Say = Callable[[str], None]
+Work = Callable[[Database], object]
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """How much to measure."""
+
+    seconds: float = 8.0  # of each row
+    millions: tuple[float, ...] = (1.0, 10.0)  # of movements, for the growth rows
+
+
+def benchmark(scope: Scope, say: Say, run: Callable[..., object]) -> Iterator[Row]:
+    """Measure row by row, and yield each as it is known; `run` runs a coroutine."""
+    with tempfile.TemporaryDirectory(prefix="evenstock-bench-") as folder:
+        data = Path(folder)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("EVENSTOCK_")}
+        with wiring.database(settings({"data": data}, {}), say) as db:
+            yield from _rows(scope, data, environment, db, say, run)
+
+
+def _rows(
+    scope: Scope, data: Path, environment: dict[str, str], db: Database, say: Say, run: Callable[..., object]
+) -> Iterator[Row]:
+    with running(data, environment) as hub:
+        say("making 10,000 items in 20 locations, each shelf filled")
+        hub.send(tickets.masters(hub.key))
+        say("the raw limit of the database")
+        raw = float(str(run(_raw(db, scope.seconds))))
+        yield Row(
+            "raw limit: one statement a batch, no rules, no HTTP", raw, note="the measure for the next row"
+        )
+        for kind in ("ticket", "random"):
+            run(_checkpoint(db))
+            measured = _batches(hub, scope.seconds, f"{kind}-keys", kind)
+            rate = measured.requests * BATCH / measured.seconds
+            name = f"events in batches of {BATCH}, {kind} keys, across a checkpoint"
+            first = kind == "ticket"
+            yield _row(
+                name, rate, measured, at_least=12_000 if first else None, aim=30_000 if first else None
+            )
+            yield Row("  of the raw limit", rate / raw, "×", at_least=0.5 if first else None)
+            if first:
+                empty = rate
+        number = int(scope.seconds * SINGLES_PER_S_MAX)
+        measured = hub.load(
+            Tickets("single").singles(hub.key, number), connections=SINGLE_CONNECTIONS, seconds=scope.seconds
+        )
+        yield _row(
+            "single events, 32 clients",
+            measured.requests / measured.seconds,
+            measured,
+            4_000,
+            7_000,
+            p99_at_most_ms=50,
+        )
+        measured = hub.load(
+            tickets.questions(hub.key, 20_000),
+            connections=READ_CONNECTIONS,
+            seconds=scope.seconds,
+            repeat=True,
+        )
+        yield _row(
+            "availability of one item over 20 locations",
+            measured.requests / measured.seconds,
+            measured,
+            5_000,
+            10_000,
+        )
+        for millions in scope.millions:
+            say(f"growing the ledger to {millions:g} million movements")
+            run(_grow(db, int(millions * 1_000_000)))
+            measured = _batches(hub, scope.seconds, f"at-{millions:g}", "ticket")
+            rate = measured.requests * BATCH / measured.seconds
+            yield _row(f"events in batches at {millions:g} million movements", rate, measured)
+            yield Row("  against the empty ledger", rate / empty, "×", at_least=0.8, aim=0.95)
+
+
+def _batches(hub: Running, seconds: float, name: str, keys: tickets.KeyKind) -> Measured:
+    requests = Tickets(name, keys).batches(hub.key, int(seconds * BATCHES_PER_S_MAX))
+    return hub.load(requests, connections=BATCH_CONNECTIONS, seconds=seconds)
+
+
+def _row(
+    name: str,
+    figure: float,
+    measured: Measured,
+    at_least: float | None = None,
+    aim: float | None = None,
+    *,
+    p99_at_most_ms: float | None = None,
+) -> Row:
+    note = f"{measured.failed:,} refused: {measured.first_failure[:200]}" if measured.failed else ""
+    if measured.exhausted:
+        note += "the prebuilt requests ran out; the figure is too low"
+    return Row(
+        name,
+        figure,
+        at_least=at_least,
+        aim=aim,
+        p50_ms=measured.p50_ms,
+        p99_ms=measured.p99_ms,
+        p99_at_most_ms=p99_at_most_ms,
+        load_share=measured.processor_s / measured.seconds,
+        note=note,
+    )
+
+
+async def _raw(db: Database, seconds: float) -> float:
+    """Events a second at the raw limit, over one connection."""
+    chosen = random.Random("raw")  # noqa: S311 - a reproducible load, not a secret
+    connection = await db.connect(owner=True, application="evenstock bench", statement_timeout_s=0)
+    try:
+        await database.raw_start(connection, ITEMS, LOCATIONS)
+        await database.checkpoint(connection)
+        done, spent = 0, 0.0
+        while spent < seconds:
+            rows = [_raw_row(chosen, done * BATCH + number) for number in range(BATCH)]
+            document = msgspec.json.encode(rows).decode()
+            start = perf_counter()
+            await database.raw_batch(connection, document, done, clock.now())
+            spent += perf_counter() - start
+            done += 1
+        return done * BATCH / spent
+    finally:
+        await database.raw_end(connection)
+        await connection.close()
+
+
+def _raw_row(chosen: random.Random, number: int) -> dict[str, object]:
+    place = chosen.randrange(LOCATIONS)
+    return {
+        "n": number,
+        "k": f"T-{place:04d}-{chosen.randrange(4)}-raw-{number:08d}",
+        "i": 1 + chosen.randrange(ITEMS),
+        "l": 1 + place,
+        "q": 1 + number % 3,
+        "o": "2026-11-20T14:08:12Z",
+    }
+
+
+async def _checkpoint(db: Database) -> None:
+    connection = await db.connect(owner=True, application="evenstock bench", statement_timeout_s=0)
+    try:
+        await database.checkpoint(connection)
+    finally:
+        await connection.close()
+
+
+async def _grow(db: Database, movements: int) -> None:
+    connection = await db.connect(
+        owner=True, application="evenstock bench", statement_timeout_s=0, lock_timeout_s=0
+    )
+    try:
+        known = await masters.connections(connection)
+        await database.grow(
+            connection,
+            movements,
+            items=ITEMS,
+            locations=LOCATIONS,
+            connection_id=known[tickets.SOURCE],
+            now=clock.now(),
+        )
+    finally:
+        await connection.close()

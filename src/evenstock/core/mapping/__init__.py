@@ -1,0 +1,29 @@
+"""A mapping says, in TOML, which rows of a source are which events. It is data: no expression language.
+
+`read_mapping` turns the file's content into frozen records, or refuses it in words. `Mapper` turns one row (column name →
+text) after another into an event, a counted skip, or a problem. Where rows come from is the reader's business.
+
+    form      the tables of the file            reading   content → form, or a sentence that says what does not fit
+    shapes    what each event must carry        checks    what must fit together
+    times     how times are written             cells     cell → value, and conditions
+    mapper    row → event
+"""
+
+from evenstock.core.mapping.form import FileForm, Mapping, Row
+from evenstock.core.mapping.mapper import SAME_FACT, Mapped, Mapper, Outcome, Rejected, Skipped
+from evenstock.core.mapping.misfit import near
+from evenstock.core.mapping.reading import read_mapping
+
+__all__ = [
+    "SAME_FACT",
+    "FileForm",
+    "Mapped",
+    "Mapper",
+    "Mapping",
+    "Outcome",
+    "Rejected",
+    "Row",
+    "Skipped",
+    "near",
+    "read_mapping",
+]

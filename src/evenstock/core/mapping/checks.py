@@ -1,0 +1,138 @@
+"""What must fit together in a mapping: rules can be reached, events have what they need, keys cover what they tell apart."""
+
+from zoneinfo import ZoneInfo
+
+from evenstock.core.errors import Refusal
+from evenstock.core.mapping.cells import Cells, operands
+from evenstock.core.mapping.form import Mapping, Numbers, Rule, Value, When
+from evenstock.core.mapping.misfit import Misfit, Place, near
+from evenstock.core.mapping.shapes import EVENTS, ITEM, NUMBERS, Shape, least_of, shape_of
+from evenstock.core.mapping.times import Clockwork, time_pattern
+
+
+def check(mapping: Mapping) -> None:
+    """Raises Misfit at the first place where the parts of a mapping do not fit each other."""
+    if len(mapping.file.delimiter) != 1 or len(mapping.file.quote) > 1:
+        raise Misfit(["file"], 'delimiter is one character ("\\t" is the tab), and quote is one or none.')
+    if mapping.numbers.decimal == mapping.numbers.thousands:
+        raise Misfit(["numbers"], "decimal and thousands cannot be the same character.")
+    _check_time(mapping.time)
+    for index, location in enumerate(mapping.location):
+        _zone(location.timezone, ["location", index, "timezone"])
+    if not mapping.rule:
+        raise Misfit(["rule"], "there is no rule. Add [[rule]] with an event.")
+    for index, rule in enumerate(mapping.rule):
+        place: Place = ["rule", index]
+        if not (rule.when or rule.any) and index < len(mapping.rule) - 1:
+            raise Misfit(
+                place, "it takes every row, so the rules below it are never tried. Move it to the end."
+            )
+        _check_conditions(rule, place)
+        if (rule.skip is None) == (rule.event is None):
+            raise Misfit(place, 'a rule has either event = "SaleRecorded.v1" or skip = "the reason".')
+        if rule.event is not None:
+            _check_event(mapping, rule, rule.event, place)
+
+
+def _check_conditions(rule: Rule, place: Place) -> None:
+    for which, conditions in (("when", rule.when), ("any", rule.any)):
+        for number, condition in enumerate(conditions):
+            if not operands(condition):
+                raise Misfit(
+                    [*place, which, number],
+                    f"it names the column {condition.column} and asks nothing of it. "
+                    "Add one of: equals, one_of, starts_with, empty, negative, positive, zero, or not_….",
+                )
+
+
+def _check_time(time: When) -> None:
+    if (time.column is None) == (time.constant is None):
+        raise Misfit(["time"], "name either a column or a constant.")
+    for form in time.formats:
+        time_pattern(form)
+    _zone(time.zone, ["time", "zone"])
+    if time.constant is not None:
+        try:
+            Clockwork(time).read(time.constant, "constant")
+        except Refusal as error:
+            raise Misfit(["time"], error.problem.detail) from error
+
+
+def _zone(name: str, place: Place) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise Misfit(place, f"there is no time zone {name}. Use an IANA name: Europe/London.") from error
+
+
+def _check_event(mapping: Mapping, rule: Rule, event: str, place: Place) -> None:
+    if event not in EVENTS:
+        raise Misfit([*place, "event"], f"there is no event {event}. {near(event, EVENTS)}")
+    shape = shape_of(event)
+    values = mapping.values_of(rule)
+    known = {"fields": shape.fields, "line": shape.line}
+    for (table, name), value in values.items():
+        own = name in getattr(rule, table)
+        where: Place = [*place, table, name] if own else [table, name]
+        if name not in known[table]:
+            if own:
+                raise Misfit(
+                    where, f"{event} has no such field in its {table}. {near(name, sorted(known[table]))}"
+                )
+            continue  # what all rules share need not fit each of them
+        _check_value(name, value, where)
+        _check_constant(mapping, event, name, value, where)
+    for table, required in (("fields", shape.fields_required), ("line", shape.line_required)):
+        if lacking := [name for name in sorted(required) if (table, name) not in values]:
+            raise Misfit([*place, table], f"{event} needs {', '.join(lacking)}. Say where it comes from.")
+    if shape.line and sum(("line", name) in values for name in ITEM) != 1:
+        raise Misfit([*place, "line"], "say which item, by exactly one of sku, gtin and id.")
+    _check_key(mapping, rule, shape, place)
+
+
+def _check_value(name: str, value: Value, where: Place) -> None:
+    if (value.column is not None) + (value.constant is not None) + value.time != 1:
+        raise Misfit(where, "name exactly one of column, constant and time = true.")
+    if (value.absolute or value.negate) and name not in NUMBERS:
+        raise Misfit(where, f"absolute and negate are for {' and '.join(sorted(NUMBERS))}.")
+    if value.column is None and (value.values or value.otherwise or value.empty):
+        raise Misfit(where, "values, otherwise and empty are for a column.")
+    if value.otherwise is not None and value.values is None:
+        raise Misfit(where, "otherwise is for a field with values; for an empty cell say empty.")
+
+
+def _check_constant(mapping: Mapping, event: str, name: str, value: Value, where: Place) -> None:
+    if value.constant is None:
+        return
+    try:
+        Cells(Numbers(), Clockwork(mapping.time)).constant(name, value, least_of(event))
+    except Refusal as refusal:
+        raise Misfit(where, refusal.problem.detail) from refusal
+
+
+def _check_key(mapping: Mapping, rule: Rule, shape: Shape, place: Place) -> None:
+    key = rule.key or mapping.key
+    where: Place = [*place, "key"] if rule.key else ["key"]
+    if not key.parts:
+        raise Misfit(where, "parts names no column. Name those that make a fact that fact.")
+    if key.occurrence and key.once:
+        raise Misfit(where, "occurrence keeps like rows apart and once takes them for one. Choose.")
+    parts = [Value(column=part) if isinstance(part, str) else part for part in key.parts]
+    for index, part in enumerate(parts):
+        if (part.column is not None) + (part.constant is not None) + part.time != 1:
+            raise Misfit([*where, "parts", index], "name a column, a constant or time = true.")
+    if not (key.occurrence or key.once):
+        return
+    covered = {part.column for part in parts}
+    if any(part.time for part in parts):
+        covered.add(mapping.time.column)
+    known = {"fields": shape.fields, "line": shape.line}
+    used = [value.column for (table, name), value in mapping.values_of(rule).items() if name in known[table]]
+    for column in (mapping.time.column, *used):
+        if column is not None and column not in covered:
+            raise Misfit(
+                where,
+                f"rule {rule.name!r} reads the column {column}, which the key does not name: rows that differ only there "
+                "would change keys with their order. Add it to parts"
+                + (", as { time = true }." if column == mapping.time.column else "."),
+            )

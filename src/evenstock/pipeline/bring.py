@@ -1,0 +1,135 @@
+"""A file is brought into the running hub: its connection made, its items known, its events written, its place kept.
+
+Rows that cannot be used stand in the reject file and under one exception for each cause, which closes by itself when
+the same file comes again without them.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from evenstock.core.errors import MEANINGS
+from evenstock.core.mapping import Mapper
+from evenstock.core.reading import Received
+from evenstock.pipeline.apply import Incoming, Result
+from evenstock.pipeline.hub import Hub
+from evenstock.pipeline.imports import BATCH_EVENTS, ImportSummary, Master, Progress, run_import
+from evenstock.pipeline.rejects import RejectFile
+from evenstock.pipeline.rows import CsvRows
+from evenstock.postgres import exceptions, imports, masters
+from evenstock.postgres.database import Connection
+from evenstock.postgres.exceptions import Cause
+from evenstock.postgres.imports import ImportKey
+
+REJECTED = "import.rejected"
+CONNECTOR = "import"  # of connections that a mapping names and nobody made before
+ASK_AGAIN_S = 0.2  # whether another run of the same import is over
+
+
+class Import(msgspec.Struct, frozen=True):
+    """One file to import: by name for people, by digest for us, and how it is read."""
+
+    file: str
+    mapping: str
+    key: ImportKey
+    rows: CsvRows
+    mapper: Mapper
+    rejects: RejectFile
+    batch_events: int = BATCH_EVENTS
+
+    @property
+    def subject(self) -> str:
+        """What its exceptions are about; the code of the problem follows."""
+        return f"import:{self.file}:{self.mapping}:"
+
+
+async def bring(
+    hub: Hub, job: Import, *, say: Callable[[str], None], progress: Callable[[Progress], None]
+) -> ImportSummary:
+    """Import what is not yet done of a file. A second run of the same file waits for the first to end."""
+    async with hub.pool.acquire() as db:
+        waits = False
+        while not await imports.take(db, job.key):
+            if not waits:
+                say(f"{job.file} is being imported with {job.mapping} by another process; waiting for it.")
+            waits = True
+            await asyncio.sleep(ASK_AGAIN_S)
+        hands = _Hands(hub, job, await _connection(hub, db, job.mapper.mapping.connection))
+        try:
+            return await run_import(
+                rows=job.rows,
+                mapper=job.mapper,
+                submit=hands.submit,
+                register=hands.register,
+                reject=job.rejects,
+                progress=progress,
+                checkpoint=hands,
+                batch_events=job.batch_events,
+            )
+        except asyncio.CancelledError:
+            progress(Progress(await imports.begin(db, job.key), 0))  # what was saved, to the row
+            raise
+
+
+async def _connection(hub: Hub, db: Connection, name: str) -> int:
+    known = await masters.connections(db)
+    if name not in known:
+        await masters.add_connections(db, [name], CONNECTOR, hub.now())
+        known = await masters.connections(db)
+    return known[name]
+
+
+class _Hands:
+    """What one import does to the hub."""
+
+    def __init__(self, hub: Hub, job: Import, connection_id: int) -> None:
+        self._hub = hub
+        self._job = job
+        self._connection_id = connection_id
+        self._rejects = job.rejects
+        self._told = 0  # rejected rows that stand under an exception
+
+    async def submit(self, events: Sequence[Received]) -> Sequence[Result]:
+        now = self._hub.now()
+        incoming = [Incoming(entry.event, entry.body, self._connection_id, now) for entry in events]
+        return (await self._hub.writer.submit(incoming)).results
+
+    async def register(self, items: Sequence[Master], locations: Sequence[Master]) -> None:
+        """Make known what is not; what is, stays as it is, and only gets a name where it has none."""
+        async with self._hub.pool.acquire() as db:
+            subjects = await imports.add_masters(db, items, locations, self._hub.now())
+        if subjects:
+            await self._hub.writer.release(subjects)
+
+    async def load(self) -> int:
+        async with self._hub.pool.acquire() as db:
+            done = await imports.begin(db, self._job.key)
+        self._rejects.keep(done)
+        return done
+
+    async def save(self, rows_done: int) -> None:
+        async with self._hub.pool.acquire() as db:
+            if self._told < self._rejects.codes.total():
+                self._told = self._rejects.codes.total()
+                await exceptions.open_causes(db, self._causes(), self._hub.now())
+            await imports.save(db, self._job.key, rows_done)
+
+    async def finish(self) -> None:
+        still = [self._job.subject + code for code in self._rejects.codes]
+        async with self._hub.pool.acquire() as db, db.transaction():
+            await imports.close_mended(db, REJECTED, self._job.subject, still, self._hub.now())
+            await imports.finish(db, self._job.key, self._hub.now())
+
+    def _causes(self) -> list[Cause]:
+        return [
+            Cause(
+                REJECTED,
+                self._job.subject + code,
+                f"{rows:,} {'row' if rows == 1 else 'rows'} of {self._job.file} could not be used with {self._job.mapping}: "
+                f"{MEANINGS[code].title} ({code}). The first is {self._rejects.first[code]} "
+                f"All stand in {self._rejects.path}.",
+                self._connection_id,
+            )
+            for code, rows in self._rejects.codes.items()
+        ]

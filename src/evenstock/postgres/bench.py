@@ -1,0 +1,49 @@
+"""What a benchmark asks of the database beside the hub: the raw limit, and a long history in a short time."""
+
+from datetime import datetime
+from typing import Final
+
+from evenstock.postgres.database import Connection
+from evenstock.postgres.queries import load
+
+SQL: Final = load("bench")
+BATCHES_AT_ONCE: Final = 2_000  # of 500 movements
+
+
+async def raw_start(db: Connection, items: int, locations: int) -> None:
+    """Make the tables of the raw limit, empty, with every position filled."""
+    await db.execute(SQL.raw_tables)
+    await db.execute(SQL.raw_positions, items, locations)
+
+
+async def raw_batch(db: Connection, rows: str, number: int, now: datetime) -> None:
+    """One batch at the raw limit."""
+    await db.execute(SQL.raw_batch, rows, number, now)
+
+
+async def raw_end(db: Connection) -> None:
+    await db.execute(SQL.raw_drop)
+
+
+async def grow(
+    db: Connection, movements: int, *, items: int, locations: int, connection_id: int, now: datetime
+) -> None:
+    """Make the ledger at least this long, with facts, batches and positions that agree."""
+    missing = movements - int(await db.fetchval(SQL.count_movements))
+    batches = max(0, -(-missing // 500))
+    while batches > 0:
+        some = min(batches, BATCHES_AT_ONCE)
+        async with db.transaction():
+            await db.execute(SQL.grow_batches, some, now)
+            await db.execute(SQL.grow_facts, connection_id, now)
+            await db.execute(SQL.grow_movements, items, locations, now)
+            await db.execute(SQL.grow_positions)
+            await db.execute(SQL.grow_head)
+        batches -= some
+    await db.execute(SQL.analyze)
+    await db.execute(SQL.checkpoint)
+
+
+async def checkpoint(db: Connection) -> None:
+    """Flush what is dirty, so that what follows pays for full pages again."""
+    await db.execute(SQL.checkpoint)

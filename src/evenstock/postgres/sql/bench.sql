@@ -1,0 +1,68 @@
+-- name: raw_tables
+-- The tables of the raw limit: keys, movements with the indexes of ours, positions; in a schema of their own.
+create table if not exists raw_keys (connection_id integer not null, key text collate "C" not null, unique (connection_id, key));
+create table if not exists raw_movements (like movements including all);
+create table if not exists raw_positions (like positions including all) with (fillfactor = 70);
+truncate raw_keys, raw_movements, raw_positions;
+
+-- name: raw_positions
+insert into raw_positions (item_id, location_id, sellable) select i, l, 1000000 from generate_series(1, $1::int) i, generate_series(1, $2::int) l;
+
+-- name: raw_batch
+-- What no hub on this database can beat: one statement a batch that takes the keys, appends the movements and adds to the positions.
+with k as (
+    insert into raw_keys select 1, d.k from json_to_recordset($1::json) as d(k text) on conflict do nothing
+), m as (
+    insert into raw_movements (ledger_seq, ordinal, item_id, location_id, from_place, to_place, quantity, why, fact_id, line, occurred_at, recorded_at)
+    select $2::bigint, d.n, d.i, d.l, 'sellable', 'customer', d.q, 'sale', d.n, '1', d.o, $3
+    from json_to_recordset($1::json) as d(n integer, i integer, l integer, q bigint, o timestamptz)
+)
+update raw_positions p set sellable = p.sellable - d.q
+from (select i, l, sum(q)::bigint as q from json_to_recordset($1::json) as d(i integer, l integer, q bigint) group by i, l) as d
+where p.item_id = d.i and p.location_id = d.l;
+
+-- name: raw_drop
+drop table if exists raw_keys, raw_movements, raw_positions;
+
+-- name: grow_batches
+-- History for the growth rows: batches of 500 movements, two to a fact, before everything that is measured.
+insert into batches (ledger_seq, batch_id, recorded_at)
+select h.ledger_seq + b, nextval('batch_ids'), greatest(h.recorded_at, $2::timestamptz) + b * interval '1 microsecond'
+from ledger_head h, generate_series(1, $1::bigint) b;
+
+-- name: grow_facts
+insert into facts (batch_id, connection_id, key, type, status, occurred_at, time_basis, received_at, body)
+select b.batch_id, $1, 'H-' || lpad((f % 20)::text, 4, '0') || '-' || b.batch_id || '-' || lpad(f::text, 4, '0'), 'GoodsReceived.v1', 'applied',
+    $2, 'source', $2, '{"id":"H","source":"bench","type":"GoodsReceived.v1","data":{"location":"0001","lines":[{"line":"1","item":{"sku":"SKU-00001"},"quantity":1},{"line":"2","item":{"sku":"SKU-00002"},"quantity":1}]}}'
+from batches b, generate_series(0, 249) f
+where b.ledger_seq > (select ledger_seq from ledger_head);
+
+-- name: grow_movements
+insert into movements (ledger_seq, ordinal, item_id, location_id, from_place, to_place, quantity, why, fact_id, line, occurred_at, recorded_at)
+select b.ledger_seq, m, 1 + ((b.ledger_seq * 500 + m) * 7919) % $1, 1 + ((b.ledger_seq * 500 + m) * 104729) % $2, 'supplier', 'sellable', 1, 'receipt', f.fact_id, (1 + m % 2)::text,
+    $3, b.recorded_at
+from batches b
+join (select batch_id, fact_id, row_number() over (partition by batch_id order by fact_id) - 1 as n from facts) f using (batch_id)
+cross join lateral (values (2 * f.n), (2 * f.n + 1)) as v(m)
+where b.ledger_seq > (select ledger_seq from ledger_head);
+
+-- name: grow_positions
+update positions p set sellable = p.sellable + d.q
+from (
+    select item_id, location_id, sum(quantity)::bigint as q from movements
+    where ledger_seq > (select ledger_seq from ledger_head) group by item_id, location_id
+) as d
+where p.item_id = d.item_id and p.location_id = d.location_id;
+
+-- name: grow_head
+update ledger_head set ledger_seq = b.ledger_seq, recorded_at = b.recorded_at
+from (select ledger_seq, recorded_at from batches order by ledger_seq desc limit 1) as b;
+
+-- name: analyze
+analyze facts, movements, positions;
+
+-- name: checkpoint
+checkpoint;
+
+-- name: count_movements
+select count(*) from movements;

@@ -1,0 +1,97 @@
+"""The reference pages that are made from the code; run as a program it writes them, the tests compare them."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evenstock.api.app import OPERATIONS
+from evenstock.api.openapi import schema_hook
+from evenstock.core.errors import MEANINGS
+from evenstock.core.events import EVENT_TYPES
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+MADE = "<!-- made by script/docs; edit the code instead -->"
+
+
+def errors() -> Iterator[str]:
+    """Every code, by family."""
+    yield from ("# Error codes", "", MADE, "")
+    yield "Codes are never renamed or reused. Branch on the family (the part before the dot) when you meet one you do not know."
+    family = ""
+    for code in sorted(MEANINGS):
+        meaning = MEANINGS[code]
+        if code.partition(".")[0] != family:
+            family = code.partition(".")[0]
+            yield from ("", f"## {family}", "", "| code | status | means | do |", "|---|---|---|---|")
+        again = " Trying again can help." if meaning.retryable else ""
+        yield f"| `{code}` | {meaning.status} | {meaning.title} | {meaning.action}{again} |"
+
+
+def events() -> Iterator[str]:
+    """Every kind of fact and its fields."""
+    yield from ("# Events", "", MADE, "")
+    yield "CloudEvents 1.0 in JSON. `id` is the key, `source` the connection, `time` when it happened; `sequence`, `stream`, `epoch` and"
+    yield "`traceparent` are optional extensions. Quantities are positive decimals in `uom` (default: the item's base unit)."
+    for kind in EVENT_TYPES:
+        data = next(field for field in msgspec.structs.fields(kind) if field.name == "data").type
+        yield from (
+            "",
+            f"## {kind.__struct_config__.tag}",
+            "",
+            str(inspect.getdoc(kind)),
+            "",
+            "| field of `data` | required | type |",
+        )
+        yield "|---|---|---|"
+        yield from _fields(data)
+
+
+def _fields(data: Any, prefix: str = "") -> Iterator[str]:
+    schemas, components = msgspec.json.schema_components([data], schema_hook=schema_hook)
+    del schemas
+    fields = components[data.__name__]
+    for name, schema in fields["properties"].items():
+        required = "yes" if name in fields.get("required", ()) else ""
+        yield f"| `{prefix}{name}` | {required} | {_type(schema)} |"
+        if name == "lines":
+            line = components[schema["items"]["$ref"].rsplit("/", 1)[1]]
+            for inner, described in line["properties"].items():
+                needed = "yes" if inner in line.get("required", ()) else ""
+                yield f"| `{prefix}lines[].{inner}` | {needed} | {_type(described)} |"
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        kinds = [_type(entry) for entry in schema["anyOf"] if entry.get("type") != "null"]
+        return "decimal" if set(kinds) == {"number", "string"} else " or ".join(kinds)
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if "$ref" in schema:
+        return str(schema["$ref"].rsplit("/", 1)[1])
+    return "instant" if schema.get("format") == "date-time" else str(schema.get("type", "any"))
+
+
+def api() -> Iterator[str]:
+    """Every operation."""
+    yield from ("# HTTP API", "", MADE, "")
+    yield "The whole contract is at `/openapi.json` (OpenAPI 3.1). `Authorization: Bearer evk_…` unless no scope is named."
+    yield from ("", "| call | does | scope |", "|---|---|---|")
+    for operation in OPERATIONS:
+        scope = f"`{operation.scope}`" if operation.scope else ""
+        yield f"| `{operation.method} {operation.path}` | {operation.summary}. {operation.description} | {scope} |"
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {"errors.md": errors, "events.md": events, "api.md": api}
+
+
+def text(page: str) -> str:
+    """The page as it should be."""
+    return "\n".join(PAGES[page]()) + "\n"
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        (FOLDER / page).write_text(text(page), encoding="utf-8")
