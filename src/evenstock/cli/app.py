@@ -5,7 +5,7 @@ import sys
 import typer
 
 from evenstock import __version__
-from evenstock.cli import bench, importing, keys, running, truth
+from evenstock.cli import bench, demo, importing, keys, running, truth
 from evenstock.cli.talk import Exit, fail
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.settings import SettingsWrong
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+demo.register(app)
 running.register(app)
 importing.register(app)
 truth.register(app)

@@ -71,7 +71,7 @@ def create(
         fail(f"There is no scope {', '.join(unknown)}. Scopes are: {' '.join(SCOPES)}", Exit.USAGE)
     settings = read_settings(data=data, database_url=database_url, schema=schema)
     with wiring.database(settings, say) as database:
-        made = run(_create(database, name, scopes, device=device))
+        made = run(create_key(database, name, scopes, device=device))
     if as_json:
         answer_json(made)
         return
@@ -79,7 +79,7 @@ def create(
     err.print(f"Key {made['id']} for {name}, scopes {' '.join(scopes)}. It is not shown again: store it now.")
 
 
-async def _create(database: Database, name: str, scopes: list[str], *, device: bool) -> dict[str, Any]:
+async def create_key(database: Database, name: str, scopes: list[str], *, device: bool) -> dict[str, Any]:
     async with wiring.session(database, "keys") as db:
         await masters.add_connections(db, [name], "api", clock.now())
         connection_id = (await masters.connections(db))[name]

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.table import Table
 
@@ -40,23 +41,35 @@ def verify(
     """Check every invariant of the ledger: 0 when all hold, 3 with what is wrong in words."""
     settings = read_settings(data=data, database_url=database_url, schema=schema)
     with wiring.database(settings, say) as database, err.status("checking every invariant of the ledger"):
-        found, checked, seq = run(_verify(database))
+        proof = run(proved(database))
     if as_json:
-        answer_json({"ok": not found, "checked": checked, "ledger_seq": seq, "violations": found})
-    elif found:
-        for violation in found:
-            out.print(f"✕ {violation}", markup=False)
+        answer_json(proof)
     else:
-        out.print(f"✓ all {checked} invariants hold at ledger_seq {seq:,}")
-    if found:
+        out.print(proof.in_words(), markup=False)
+    if not proof.ok:
         raise typer.Exit(Exit.PROBLEMS)
 
 
-async def _verify(database: Database) -> tuple[list[Violation], int, int]:
+class Proof(msgspec.Struct, frozen=True):
+    """What `verify` found."""
+
+    ok: bool
+    checked: int
+    ledger_seq: int
+    violations: list[Violation]
+
+    def in_words(self) -> str:
+        if self.ok:
+            return f"✓ all {self.checked} invariants hold at ledger_seq {self.ledger_seq:,}"
+        return "\n".join(f"✕ {violation}" for violation in self.violations)
+
+
+async def proved(database: Database) -> Proof:
+    """Check every invariant of the ledger."""
     async with wiring.session(database, "verify") as db:
         checked = await ledger.invariants(db)
         found = await violations(db)
-        return found, checked, (await ledger.head(db))[0]
+        return Proof(not found, checked, (await ledger.head(db))[0], found)
 
 
 def why(

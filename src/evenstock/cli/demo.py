@@ -1,0 +1,413 @@
+"""demo: a small estate lives before your eyes, against the real hub, over HTTP; at the end everything is proved."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Final, NoReturn
+
+import msgspec
+import typer
+
+from evenstock import clock
+from evenstock.cli.demo_screen import Living, Plain, Screen, summary_in_words, why_in_words
+from evenstock.cli.keys import create_key
+from evenstock.cli.talk import Exit, Json, answer_json, err, fail, out, read_settings, run, say
+from evenstock.cli.truth import Proof, proved
+from evenstock.estate.cast import HERO, Cast
+from evenstock.estate.drive import Drive
+from evenstock.estate.facts import SPEED_MAX
+from evenstock.estate.hub import Hub
+from evenstock.estate.plan import Plan
+from evenstock.estate.referee import Difference, believed, differences
+from evenstock.estate.scenes import WHY_AT
+from evenstock.postgres.database import Database
+from evenstock.postgres.embedded import joined
+from evenstock.postgres.errors import DatabaseUnfit
+from evenstock.settings import PREFIX, settings
+
+SHOW_S: Final = 30.0  # in which everything is seen once
+SHOW_S_MIN: Final = 4.0
+HUB_STARTS_WITHIN_S: Final = 120.0
+HUB_STOPS_WITHIN_S: Final = 30.0
+LOOK_EVERY_S: Final = 0.03
+SHARED_BUFFERS_MB: Final = 64
+DIFFERENCES_SHOWN: Final = 10
+WHY_LINES: Final = 20
+LISTENING: Final = "listening on "
+LEAVING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
+
+
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Stop after so many seconds; without it, run until Ctrl-C.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another number, another world.")] = 1,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the hub; 0 lets the system choose.")
+    ] = 0,
+    speed: Annotated[
+        int, typer.Option(min=1, max=SPEED_MAX, help="How many times faster than a real shop's time.")
+    ] = 60,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder for everything; it must be new or empty.", show_default=False)
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the data folder behind.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A living estate, nothing to configure: stores, a web shop and a warehouse against the real hub."""
+    began = time.monotonic()
+    for number in LEAVING:
+        signal.signal(number, _as_interrupt)
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(PREFIX) or name.endswith("_PG_BIN")
+    }
+    chosen = settings({}, environ)
+    read_settings()  # sets the log up
+    with ExitStack() as stack:
+        folder = stack.enter_context(_folder(data, chosen.data.parent, keep=keep))
+        stack.callback(_deafen)
+        process = stack.enter_context(_hub(folder, port, environ))
+        url = stack.enter_context(joined(folder, say, chosen.pg_bin, shared_buffers_mb=SHARED_BUFFERS_MB))
+        database = Database(url, chosen.schema)
+        address = process.address()
+        key = run(create_key(database, "demo", ["*"], device=False))["key"]
+        show = _Show(began, seconds, seed, speed, folder, address, str(key), as_json=as_json)
+        outcome = show.run()
+        _deafen()
+        process.stop()
+        proof = run(proved(database))
+        if as_json:
+            answer_json(outcome.as_json(proof, folder if keep else None))
+        else:
+            _conclude(outcome, proof, folder if keep else None)
+    if not proof.ok or outcome.is_wrong:
+        raise typer.Exit(Exit.PROBLEMS)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a show went."""
+
+    seconds: float
+    ready_s: float
+    numbers: dict[str, Any]
+    positions: int
+    differences: list[Difference]
+    surprises: list[str]
+    undiscovered: int
+
+    @property
+    def is_wrong(self) -> bool:
+        return bool(self.differences or self.surprises)
+
+    def as_json(self, proof: Proof, kept: Path | None) -> dict[str, Any]:
+        return {
+            "ready_s": round(self.ready_s, 2),
+            "seconds": round(self.seconds, 2),
+            **self.numbers,
+            "truth": {
+                "matched": not self.differences,
+                "positions": self.positions,
+                "undiscovered_shrink": self.undiscovered,
+                "differences": [str(difference) for difference in self.differences],
+            },
+            "surprises": self.surprises,
+            "verify": proof,
+            "data": str(kept) if kept else None,
+        }
+
+
+class _Show:
+    """One run: what was asked for, and the hub that is ready for it."""
+
+    def __init__(
+        self,
+        began: float,
+        seconds: float | None,
+        seed: int,
+        speed: int,
+        folder: Path,
+        address: str,
+        key: str,
+        *,
+        as_json: bool,
+    ) -> None:
+        self.began = began
+        self.seconds = seconds
+        self.seed = seed
+        self.speed = speed
+        self.folder = folder
+        self.address = address
+        self.key = key
+        self.as_json = as_json
+        self.ready_s = 0.0
+        self.act_s = SHOW_S if seconds is None else max(SHOW_S_MIN, min(seconds, SHOW_S))
+        self.plan = Plan.of(Cast(), self.act_s, speed)
+
+    def run(self) -> Outcome:
+        """Play until the time is over or somebody stops it."""
+        try:
+            return run(self._play())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+    async def _play(self) -> Outcome:
+        stop = _stop_on_signals()
+        console = err if self.as_json else out
+        screen: Screen = Living(console) if console.is_terminal else Plain(console)
+        async with Hub.at(self.address, self.key) as hub:
+            drive = Drive(hub, self.seed, self.plan, speed=self.speed, now=clock.now, tell=screen.tell)
+            await drive.open_doors()
+            self.ready_s = time.monotonic() - self.began
+            screen.opens(drive, self._welcome(drive.morning))
+            opened = time.monotonic()
+            with screen:
+                await self._live(drive, screen, stop)
+                screen.says("closing: every line comes back, what is still on its way arrives")
+                await drive.drain()
+            lasted = time.monotonic() - opened
+            should = drive.world.truth.books()
+            wrong = differences(should, await believed(hub, drive.skus()))
+        numbers = _numbers(drive, lasted)
+        return Outcome(
+            lasted,
+            self.ready_s,
+            numbers,
+            len(should),
+            wrong,
+            drive.tally.surprises,
+            drive.world.truth.undiscovered(),
+        )
+
+    async def _live(self, drive: Drive, screen: Screen, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        if self.seconds is not None:
+            loop.call_later(self.seconds, stop.set)
+        explaining = asyncio.create_task(self._explain(drive, screen))
+        drawing = asyncio.create_task(screen.draws())
+        try:
+            await drive.go(stop)
+        finally:
+            for task in (explaining, drawing):
+                task.cancel()
+            for done in await asyncio.gather(explaining, drawing, return_exceptions=True):
+                if isinstance(done, Exception):
+                    raise done
+
+    async def _explain(self, drive: Drive, screen: Screen) -> None:
+        """Once in every act, the numbers of the item with the most to tell, explained."""
+        act = 0
+        while True:
+            wait = (self.plan.time(act, WHY_AT) - drive.world_time()) / (1_000_000 * self.speed)
+            await asyncio.sleep(max(0.0, wait))
+            lead = self.plan.lead(act)
+            found = await drive.hub.availability(HERO)
+            screen.explains(why_in_words(found, await drive.hub.movements(HERO, lead, WHY_LINES), lead))
+            act += 1
+
+    def _welcome(self, morning: int) -> list[str]:
+        program, at = _program(), f"--data {_short(self.folder)}"
+        cast = self.plan.cast
+        return [
+            f"Evenstock demo · Tulip & Co, a clothing chain: {len(cast.stores)} stores, a web shop, a warehouse, {len(cast.skus)} items",
+            f"ready in {self.ready_s:.1f} s, the morning so far told to the hub: {morning:,} facts · {self.speed} minutes of shop life pass in a minute",
+            "",
+            "Try in another terminal:",
+            f"  {program} why {HERO} --location {self.plan.lead(0)} {at}",
+            f"  {program} status {at}",
+            f"  curl -H 'Authorization: Bearer {self.key}' {self.address}/v1/availability/{HERO}",
+            "",
+        ]
+
+
+def _numbers(drive: Drive, lasted: float) -> dict[str, Any]:
+    tally = drive.tally
+    return {
+        "facts": {
+            "sent": tally.sent,
+            "different": tally.facts,
+            "applied": tally.outcomes["applied"],
+            "duplicates_ignored": tally.outcomes["duplicate"],
+            "held": tally.outcomes["held"],
+            "held_lines": tally.held_lines,
+            "released_lines": tally.released,
+            "parked": tally.outcomes["parked"],
+            "rejected": tally.outcomes["rejected"],
+            "late": tally.late,
+            "per_second": round((tally.sent - drive.morning) / lasted, 1),
+        },
+        "exceptions": {
+            "opened": dict(sorted(drive.opened.items())),
+            "closed": dict(sorted(drive.closed.items())),
+            "open": len(drive.open),
+        },
+        "answers_ms": {
+            "requests": tally.requests,
+            "p50": round(tally.took.percentile(50), 1),
+            "p99": round(tally.took.percentile(99), 1),
+        },
+    }
+
+
+def _conclude(outcome: Outcome, proof: Proof, kept: Path | None) -> None:
+    for line in summary_in_words(outcome.seconds, outcome.numbers):
+        out.print(line, markup=False)
+    for surprise in outcome.surprises[:DIFFERENCES_SHOWN]:
+        out.print(f"✕ an answer that should not be: {surprise}", markup=False)
+    for difference in outcome.differences[:DIFFERENCES_SHOWN]:
+        out.print(f"✕ {difference}", markup=False)
+    if outcome.differences:
+        out.print(f"✕ {len(outcome.differences)} of {outcome.positions:,} positions differ from the truth")
+    else:
+        out.print(
+            f"✓ the hub's {outcome.positions:,} positions are exactly the truth, but for {outcome.undiscovered} units that vanished and nobody has counted yet"
+        )
+    if kept is not None:
+        out.print(f"kept: {_program()} serve --data {_short(kept)}", markup=False)
+    out.print(proof.in_words(), markup=False)
+
+
+# The hub, its folder, and signals
+
+
+@contextmanager
+def _folder(wanted: Path | None, home: Path, *, keep: bool) -> Iterator[Path]:
+    """A folder for everything, gone at the end with what is in it, and with the parents that had to be made."""
+    made: list[Path] = []
+    try:
+        parent = (wanted.expanduser().absolute() if wanted is not None else home / "x").parent
+        for missing in reversed([path for path in (parent, *parent.parents) if not path.exists()]):
+            missing.mkdir(mode=0o700)
+            made.append(missing)
+        if wanted is None:
+            folder = Path(tempfile.mkdtemp(prefix="evenstock-demo-", dir=home))
+        else:
+            folder = wanted.expanduser().absolute()
+            if folder.exists() and any(folder.iterdir()):
+                fail(
+                    f"{folder} is not empty. The demo begins with an empty folder: choose another with --data.",
+                    Exit.USAGE,
+                )
+            folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnfit(f"No folder for the demo: {error}. Choose one with --data DIR.") from error
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder)
+            for path in reversed(made):
+                path.rmdir()
+
+
+class _HubProcess:
+    """The hub, in a process of its own, and what it says."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    def address(self) -> str:
+        """Wait until it listens; then where."""
+        give_up = time.monotonic() + HUB_STARTS_WITHIN_S
+        while time.monotonic() < give_up:
+            for line in self._said():
+                if line.startswith(LISTENING):
+                    return line.removeprefix(LISTENING)
+            if self._process.poll() is not None:
+                break
+            time.sleep(LOOK_EVERY_S)
+        last = "\n".join(self._said()[-8:])
+        raise DatabaseUnfit(f"The hub did not start. It said:\n{last}")
+
+    def stop(self) -> None:
+        """Let it finish what it accepted, and go."""
+        if self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(HUB_STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _said(self) -> list[str]:
+        return self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+@contextmanager
+def _hub(folder: Path, port: int, environ: dict[str, str]) -> Iterator[_HubProcess]:
+    log = folder / "hub.log"
+    command = [sys.executable, "-m", "evenstock", "serve", "--data", str(folder), "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - ourselves
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environ,
+            start_new_session=True,
+        )
+    running = _HubProcess(process, log)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+    raise KeyboardInterrupt
+
+
+def _deafen() -> None:
+    """From here on we are leaving; being told so again changes nothing."""
+    for number in LEAVING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Set at the first signal, which ends the show as time does; a second one leaves at once."""
+    stop = asyncio.Event()
+    playing = asyncio.current_task()
+
+    def told() -> None:
+        if stop.is_set() and playing is not None:
+            playing.cancel()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in LEAVING:
+        loop.add_signal_handler(number, told)
+    return stop
+
+
+def _program() -> str:
+    """How this program is called from here."""
+    name = Path(sys.argv[0])
+    found = shutil.which(name.name)
+    if found is not None and Path(found).resolve() == name.resolve():
+        return name.name
+    return _short(name) if name.name == "evenstock" else "evenstock"
+
+
+def _short(path: Path) -> str:
+    """A path as one would type it."""
+    absolute = path.absolute()
+    for base, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if absolute.is_relative_to(base):
+            return prefix + str(absolute.relative_to(base))
+    return str(absolute)

@@ -1,0 +1,176 @@
+"""The hub as its users see it: HTTP, JSON and a key. Nothing else of it is known here."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from evenstock.core.ledger import Vector
+
+BATCH_MAX: Final = 500
+PAGE_MAX: Final = 500
+TRY_FOR_S: Final = 60.0
+TRY_AGAIN_S: Final = 0.25
+AWAY: Final = frozenset({502, 503, 504})
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class HubRefused(Exception):  # noqa: N818 - it names what happened
+    """The hub refused a whole request; the message is its own."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What became of one event."""
+
+    outcome: str
+    code: str | None = None
+    detail: str | None = None
+    held_lines: list[Any] = []
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """The results of a request, in order, and how long the hub took."""
+
+    ledger_seq: int
+    results: list[Answer]
+    took_s: float = 0.0
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """What a location holds of an item."""
+
+    id: str
+    sellable: int
+    quarantine: int
+    damaged: int
+    in_transit: int
+
+    @property
+    def vector(self) -> Vector:
+        return (self.sellable, self.quarantine, self.damaged, self.in_transit)
+
+
+class Availability(msgspec.Struct, frozen=True):
+    sku: str
+    on_hand: int
+    available_to_sell: int
+    ledger_seq: int
+    locations: list[Balance]
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """An exception of the hub."""
+
+    id: str
+    code: str
+    title: str
+    detail: str
+    opened_at: datetime
+    closed_at: datetime | None
+
+    @property
+    def words(self) -> str:
+        """Its title and detail, where the detail does not say it all."""
+        told = self.title.lower() in self.detail.lower()
+        return self.detail if told else f"{self.title}: {self.detail}"
+
+    @property
+    def number(self) -> int:
+        return int(self.id.removeprefix("exc_"))
+
+
+class Movement(msgspec.Struct, frozen=True):
+    """A line of the ledger."""
+
+    location: str
+    from_place: str = msgspec.field(name="from")
+    to_place: str = msgspec.field(name="to")
+    quantity: int
+    why: str
+    occurred_at: datetime
+    recorded_at: datetime
+    source: str
+    key: str
+    type: str
+
+
+class _Page(msgspec.Struct, frozen=True):
+    data: list[Any]
+
+
+class Hub:
+    """A hub, over HTTP. What is sent is sent again until it is answered: keys make that harmless."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, url: str, key: str) -> AsyncIterator["Hub"]:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        async with aiohttp.ClientSession(url, headers=headers) as session:
+            yield cls(session)
+
+    async def report(self, events: Sequence[dict[str, Any]]) -> Answers:
+        """POST /v1/events."""
+        began = time.perf_counter()
+        body = await self._call("POST", "/v1/events", list(events))
+        found = msgspec.json.decode(body, type=Answers)
+        return msgspec.structs.replace(found, took_s=time.perf_counter() - began)
+
+    async def add_items(self, items: Sequence[dict[str, Any]]) -> int:
+        """POST /v1/items:batch; how many lines waited for them and are booked now."""
+        return int(
+            msgspec.json.decode(await self._call("POST", "/v1/items:batch", {"items": list(items)}))[
+                "released"
+            ]
+        )
+
+    async def add_locations(self, locations: Sequence[dict[str, Any]]) -> None:
+        """POST /v1/locations:batch."""
+        await self._call("POST", "/v1/locations:batch", {"locations": list(locations)})
+
+    async def availability(self, sku: str) -> Availability:
+        """GET /v1/availability/{sku}."""
+        return msgspec.json.decode(
+            await self._call("GET", f"/v1/availability/{quote(sku, safe='')}"), type=Availability
+        )
+
+    async def exceptions(self, *, closed_too: bool) -> list[Trouble]:
+        """GET /v1/exceptions: the newest of them."""
+        path = f"/v1/exceptions?limit={PAGE_MAX}&status={'all' if closed_too else 'open'}"
+        page = msgspec.json.decode(await self._call("GET", path), type=_Page)
+        return msgspec.convert(page.data, list[Trouble])
+
+    async def movements(self, sku: str, location: str, limit: int) -> list[Movement]:
+        """GET /v1/movements: the newest of an item at a location."""
+        path = f"/v1/movements?sku={quote(sku, safe='')}&location={quote(location, safe='')}&limit={limit}"
+        page = msgspec.json.decode(await self._call("GET", path), type=_Page)
+        return msgspec.convert(page.data, list[Movement])
+
+    async def _call(self, method: str, path: str, value: Any = None) -> bytes:
+        body = None if value is None else _encode(value)
+        give_up = asyncio.get_running_loop().time() + TRY_FOR_S
+        while True:
+            try:
+                async with self._session.request(method, path, data=body) as response:
+                    answer = await response.read()
+                    if response.status < 300:
+                        return answer
+                    if response.status not in AWAY:
+                        raise HubRefused(
+                            f"{method} {path}: {response.status} {answer.decode(errors='replace')[:500]}"
+                        )
+                    fault: Exception = HubRefused(f"{method} {path}: {response.status}")
+            except aiohttp.ClientConnectionError as error:
+                fault = error
+            if asyncio.get_running_loop().time() > give_up:
+                raise fault
+            await asyncio.sleep(TRY_AGAIN_S)

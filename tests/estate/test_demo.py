@@ -1,0 +1,132 @@
+"""The demo as people start it: a process that shows, proves and tidies up."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WITHIN_S = 60
+READY_S = 15
+
+
+class Place:
+    """Where a demo may leave things: a home and a folder for temporary things of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.temporary = home / "t"
+        self.temporary.mkdir()
+
+    def start(self, *options: str) -> "subprocess.Popen[str]":
+        environ = {
+            name: value for name, value in os.environ.items() if not name.startswith(("EVENSTOCK_", "XDG_"))
+        }
+        environ |= {
+            "HOME": str(self.home),
+            "TMPDIR": str(self.temporary),
+            "EVENSTOCK_DATABASE_URL": "postgresql://nobody@nowhere/none",
+        }
+        return subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-m", "evenstock", "demo", *options],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
+        )  # fmt: skip
+
+    def left(self) -> list[str]:
+        """Files in the home, and processes that were told of it or work in it."""
+        return [*(str(path) for path in self.home.rglob("*") if path != self.temporary), *self._processes()]
+
+    def _processes(self) -> list[str]:
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (process / "cmdline").read_bytes().decode(errors="replace")
+                folder = str((process / "cwd").readlink())
+            except OSError:
+                continue  # it has just ended, or is not ours to see
+            if str(self.home) in command or folder.startswith(str(self.home)):
+                found.append(f"{process.name} {command}")
+        return found
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    one = Place(tmp_path_factory.mktemp("d"))
+    yield one
+    assert one.left() == []
+
+
+def finished(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def test_it_shows_everything_proves_it_and_leaves_nothing(place: Place) -> None:
+    code, out, err = finished(place.start("--seconds", "6", "--json"))
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["ready_s"] < READY_S
+    assert found["surprises"] == []
+    assert found["verify"]["ok"]
+    assert found["verify"]["checked"] > 20
+    assert found["truth"]["matched"]
+    assert found["truth"]["positions"] > 500
+    assert "$ evenstock why TSH-BLK-M --location 0107" in err
+    _is_consistent(found["facts"])
+    exceptions = found["exceptions"]
+    for code in ("stock.unknown_item", "stock.negative", "return.without_sale"):
+        assert exceptions["opened"][code] == exceptions["closed"][code] > 0
+    assert exceptions["open"] == sum(exceptions["opened"].values()) - sum(exceptions["closed"].values())
+
+
+def _is_consistent(facts: dict[str, Any]) -> None:
+    assert facts["rejected"] == 0
+    assert facts["sent"] == facts["applied"] + facts["duplicates_ignored"] + facts["held"] + facts["parked"]
+    assert facts["different"] == facts["sent"] - facts["duplicates_ignored"]
+    assert facts["duplicates_ignored"] > 10
+    assert facts["late"] > 10
+    assert facts["held_lines"] == facts["released_lines"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_stop_it_ends_as_it_would_by_itself(place: Place, number: signal.Signals) -> None:
+    process = place.start()
+    assert process.stdout is not None
+    seen = ""
+    while "facts, " not in seen:  # the show is on
+        seen = process.stdout.readline()
+        assert seen, process.communicate()[1]
+    process.send_signal(number)
+    code, out, err = finished(process)
+    assert code == 0, err
+    last = out.splitlines()[-1]
+    assert last.startswith("✓ all ")
+    assert "invariants hold at ledger_seq" in last
+
+
+def test_told_to_stop_before_it_is_ready_it_leaves_nothing(place: Place) -> None:
+    process = place.start()
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    code, _, err = finished(process)
+    assert code == 130, err
+
+
+def test_it_keeps_its_hands_off_a_folder_that_is_in_use(place: Place) -> None:
+    used = place.temporary / "notes.txt"
+    used.write_text("mine")
+    code, _, err = finished(place.start("--seconds", "1", "--data", str(place.temporary)))
+    assert code == 2
+    assert "is not empty" in err
+    assert used.read_text() == "mine"
+    used.unlink()
