@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,8 +83,8 @@ def test_it_shows_everything_proves_it_and_leaves_nothing(place: Place) -> None:
     assert "$ evenstock why TSH-BLK-M --location 0107" in err
     _is_consistent(found["facts"])
     exceptions = found["exceptions"]
-    for code in ("stock.unknown_item", "stock.negative", "return.without_sale"):
-        assert exceptions["opened"][code] == exceptions["closed"][code] > 0
+    for cause in ("stock.unknown_item", "stock.negative", "return.without_sale"):
+        assert exceptions["opened"][cause] == exceptions["closed"][cause] > 0
     assert exceptions["open"] == sum(exceptions["opened"].values()) - sum(exceptions["closed"].values())
 
 
@@ -103,7 +102,7 @@ def test_told_to_stop_it_ends_as_it_would_by_itself(place: Place, number: signal
     process = place.start()
     assert process.stdout is not None
     seen = ""
-    while "facts, " not in seen:  # the show is on
+    while " sold " not in seen:  # the show is on
         seen = process.stdout.readline()
         assert seen, process.communicate()[1]
     process.send_signal(number)
@@ -116,7 +115,8 @@ def test_told_to_stop_it_ends_as_it_would_by_itself(place: Place, number: signal
 
 def test_told_to_stop_before_it_is_ready_it_leaves_nothing(place: Place) -> None:
     process = place.start()
-    time.sleep(1.0)
+    assert process.stderr is not None
+    assert "making the database" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     code, _, err = finished(process)
     assert code == 130, err

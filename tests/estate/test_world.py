@@ -151,7 +151,7 @@ def folded(facts: list[Fact]) -> dict[Spot, Vector]:
         data, kind = fact.data, fact.type.removesuffix(".v1")
         for line in data.get("lines", ()) if fact.id not in voided else ():
             sku, units = line["item"]["sku"], line["quantity"]
-            here = books[sku, data.get("location", data.get("from"))]
+            here = books[sku, data["location"] if "location" in data else data["from"]]
             there = books[sku, data.get("to", "")]
             match kind:
                 case "SaleRecorded":
@@ -172,6 +172,8 @@ def folded(facts: list[Fact]) -> dict[Spot, Vector]:
                 case "TransferReceived":
                     there[3] -= units
                     there[0] += units
+                case _:
+                    raise AssertionError(kind)
     return {spot: (a, b, c, d) for spot, (a, b, c, d) in books.items() if any((a, b, c, d))}
 
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Final, NoReturn
@@ -311,7 +311,8 @@ def _folder(wanted: Path | None, home: Path, *, keep: bool) -> Iterator[Path]:
         if not keep:
             shutil.rmtree(folder)
             for path in reversed(made):
-                path.rmdir()
+                with suppress(OSError):  # somebody else has put something there meanwhile
+                    path.rmdir()
 
 
 class _HubProcess:

@@ -96,7 +96,7 @@ class _Watcher:
             away = [part for part in parts if plan.away_until(f"{store}/{part}", at) is not None]
             if away:
                 found.append(
-                    (store, "back office offline" if away[0] == "office" else f"register {away[0]} offline")
+                    (store, "office offline" if away[0] == "office" else f"register {away[0]} offline")
                 )
         return found
 
@@ -217,7 +217,7 @@ class Living(_Watcher):
 
     def _head(self) -> RenderableType:
         tally = self.drive.tally
-        grid = Table.grid(expand=True)
+        grid = Table.grid(expand=True, padding=(0, 1))
         for _ in range(6):
             grid.add_column(justify="center")
         grid.add_row(
