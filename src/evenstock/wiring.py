@@ -11,6 +11,7 @@ import uvicorn
 from evenstock import clock
 from evenstock.api.app import build
 from evenstock.pipeline.hub import Hub
+from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.reads import Reader
 from evenstock.pipeline.receive import Sources
 from evenstock.pipeline.writer import Writer
@@ -67,13 +68,23 @@ async def hub(database: Database) -> AsyncIterator[Hub]:
         writer = Writer(database, clock.now)
         await writer.start()
         names = LocationNames()
+        promiser = Promiser(database, names, clock.now)
+        await promiser.start()
         keeper = asyncio.create_task(_keep_partitions(database))
         try:
             yield Hub(
-                pool, writer, Reader(pool, names, clock.now), Sources(pool, clock.now), names, tag, clock.now
+                pool,
+                writer,
+                promiser,
+                Reader(pool, names, clock.now),
+                Sources(pool, clock.now),
+                names,
+                tag,
+                clock.now,
             )
         finally:
             keeper.cancel()
+            await promiser.stop()
             await writer.stop()
 
 
