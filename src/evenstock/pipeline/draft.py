@@ -28,7 +28,7 @@ from evenstock.core.ledger import Count
 from evenstock.core.ordering import gaps, in_words, merge
 from evenstock.core.reservations import Desk
 from evenstock.pipeline.alarms import alarm_causes
-from evenstock.pipeline.fulfil import foresee, fulfil
+from evenstock.pipeline.fulfil import ClaimsMoved, foresee, fulfil
 from evenstock.postgres import exceptions, ledger, masters, promises, waiting
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import Cause, HeldRow, StreamKey
@@ -93,7 +93,10 @@ async def finish(db: Connection, draft: Draft, now: datetime) -> Done:
     positions = await ledger.lock_positions(db, keys) if keys else {}
     if len(positions) < len(keys):
         raise MissingPositions([key for key in keys if key not in positions])
-    desk = await fulfil(db, shipping, positions, now) if shipping else None
+    try:
+        desk = await fulfil(db, shipping, positions, now) if shipping else None
+    except ClaimsMoved:
+        raise Changed from None
     slow = slow_positions(work, positions)
     known = await ledger.know(db, slow, positions) if slow else Known()
     booking = book(work, positions, slow, known, desk.changes() if desk is not None else {})

@@ -24,7 +24,6 @@ from evenstock.postgres.rows import document, tuples
 
 SQL: Final = load("promises")
 DUE_MAX: Final = 500  # of one sweep, and of one look at positions where there was too little
-ORDERS_NAMED_MAX: Final = 5
 OFFERS_MAX: Final = 5  # locations named as alternatives for an item
 
 _asked = msgspec.json.Decoder(tuple[Asked, ...])

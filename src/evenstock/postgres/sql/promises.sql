@@ -143,14 +143,6 @@ select r.reservation_id, r.channel_id, c.id as channel, r.order_ref, r.status, r
 from reservations r left join channels c using (channel_id)
 where r.reservation_id = $1;
 
--- name: orders_at
--- Who is promised units at a position: those that a person may have to move or release, oldest first.
-select c.reservation_id, r.order_ref, c.open
-from claims c join reservations r using (reservation_id)
-where c.item_id = $1 and c.location_id = $2 and c.open > 0
-order by c.reservation_id
-limit $3;
-
 -- name: try_sweeping
 -- One sweeper at a time is enough; what it does is right without this.
 select pg_try_advisory_xact_lock(hashtextextended('evenstock/sweeping/' || current_schema(), 0));
