@@ -28,7 +28,7 @@ from evenstock.core.ledger import Count
 from evenstock.core.ordering import gaps, in_words, merge
 from evenstock.core.reservations import Desk
 from evenstock.pipeline.alarms import alarm_causes
-from evenstock.pipeline.fulfil import ClaimsMoved, foresee, fulfil
+from evenstock.pipeline.fulfil import ClaimsMoved, foresee, fulfil, is_stale
 from evenstock.postgres import exceptions, ledger, masters, promises, waiting
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import Cause, HeldRow, StreamKey
@@ -105,6 +105,8 @@ async def finish(db: Connection, draft: Draft, now: datetime) -> Done:
     place = await ledger.write(db, draft.head.batch_id, now, booking)
     await _recheck(db, draft, place.parkings)
     if desk is not None:
+        if place.ledger_seq > draft.head.ledger_seq + 1 and await is_stale(db, shipping, draft.voids):
+            raise Changed
         await _claims(db, draft, desk, place.ledger_seq)
     ids = await _follow(db, draft, booking, positions, place.ledger_seq, place.recorded_at)
     return Done(place.ledger_seq, ids)

@@ -25,6 +25,7 @@ class Shipping(msgspec.Struct):
 
     facts: Sequence[Fact] = ()
     voided: Sequence[int] = ()  # shipments that never were: fact ids
+    before: Sequence[Shipped] = ()  # what those had shipped
     ids: set[int] = set()
     spots: set[PositionKey] = set()
 
@@ -39,7 +40,8 @@ async def foresee(db: Connection, facts: Sequence[Fact], voids: Sequence[tuple[i
         return Shipping()
     own = {fact.fact_id for fact in facts}
     before = await promises.shipments_of(db, voided) if voided else []
-    shipping = Shipping(facts, [id_ for id_ in voided if id_ in own or any(s.fact_id == id_ for s in before)])
+    voided = [id_ for id_ in voided if id_ in own or any(shipped.fact_id == id_ for shipped in before)]
+    shipping = Shipping(facts, voided, before)
     if not shipping:
         return shipping
     orders = [fact.order for fact in facts if fact.order is not None]
@@ -69,6 +71,12 @@ async def fulfil(
             desk.ship(shipped, fact.order.order_ref, fact.order.reservation_id)
     if shipping.voided:
         own = [shipped for shipped in desk.shipments if shipped.fact_id in shipping.voided]
-        for shipped in [*await promises.shipments_of(db, shipping.voided), *own]:
+        for shipped in [*shipping.before, *own]:
             desk.unship(shipped)
     return desk
+
+
+async def is_stale(db: Connection, shipping: Shipping, voids: Sequence[tuple[int, int, str]]) -> bool:
+    """With the ledger's order held: whether an order was reserved, or found its shipment, since we looked."""
+    now = await foresee(db, shipping.facts, voids)
+    return (now.ids, list(now.before)) != (shipping.ids, list(shipping.before))

@@ -32,6 +32,7 @@ from evenstock.core.reservations import (
     Release,
     RequestKey,
     Reserve,
+    Shipped,
     Short,
 )
 from evenstock.pipeline.alarms import alarm_causes
@@ -309,6 +310,8 @@ async def _attempt(
         if head.version != memory.memory.masters.version:
             raise Again
         desk = await _open_desk(db, needs, names, clock)
+        unclaimed = await _unclaimed(db, needs)
+        desk.know_unclaimed(unclaimed)
         now = desk.now
         for reservation_id in sorted(also):
             desk.do(Expire(reservation_id))
@@ -317,6 +320,8 @@ async def _attempt(
             raise Again(due)
         if desk.touched or desk.remembered:
             place = await ledger.write(db, head.batch_id, now, Booking())
+            if place.ledger_seq > head.ledger_seq + 1 and await _unclaimed(db, needs) != unclaimed:
+                raise Again  # something was shipped for an order that is reserved here
             if not await promises.write(db, place.ledger_seq, desk):
                 raise Again
             await _follow(db, desk, now)
@@ -337,7 +342,7 @@ async def _open_desk(
             raise Again({reservation.reservation_id})
         if not is_covered and reservation.reservation_id in needs.ids:
             raise Again
-    desk = Desk(
+    return Desk(
         now,
         positions,
         found,
@@ -345,8 +350,11 @@ async def _open_desk(
         requests=await promises.requests(db, needs.requests),
         releases=await promises.releases(db, needs.releases),
     )
-    desk.know_unclaimed(await promises.unclaimed(db, (order_ref for _, order_ref in needs.identities)))
-    return desk
+
+
+async def _unclaimed(db: Connection, needs: _Needs) -> list[Shipped]:
+    """What left for these orders before anybody had promised it."""
+    return await promises.unclaimed(db, (order_ref for _, order_ref in needs.identities))
 
 
 async def _follow(db: Connection, desk: Desk, now: datetime) -> None:

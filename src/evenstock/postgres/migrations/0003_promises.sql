@@ -262,3 +262,15 @@ grant update on channels, connections to evenstock_app;
 grant update (status, expires_at, reason) on reservations to evenstock_app;
 grant update (shipped, released, closed, allocated, expires_at) on claims to evenstock_app;
 grant usage on sequence reservation_ids to evenstock_app;
+
+do $$
+declare
+    name text;
+begin
+    for name in
+        select format('%I', relname) from pg_class
+        where relnamespace = (select relnamespace from pg_class where oid = 'movements'::regclass) and relkind = 'v'
+    loop
+        execute 'grant select on ' || name || ' to evenstock_app';
+    end loop;
+end $$;
