@@ -30,6 +30,7 @@ TYPES = {
     "receive": "TransferReceived.v1",
     "adjust": "InventoryAdjusted.v1",
     "dispose": "DispositionDecided.v1",
+    "ship_order": "ShipmentConfirmed.v1",
     "count": "StockCounted.v1",
     "void": "FactVoided.v1",
     "void_count": "CountVoided.v1",

@@ -17,7 +17,8 @@ from evenstock import clock
 from evenstock.api.app import build
 from evenstock.api.whole import WholeAnswers
 from evenstock.pipeline.hub import Hub
-from evenstock.pipeline.lane import GIVE_UP_S
+from evenstock.pipeline.link import GIVE_UP_S
+from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
 from evenstock.pipeline.writer import EVENTS_WAITING_MAX, Writer
@@ -104,11 +105,14 @@ async def hub(
         writer = Writer(database, clock.now, events_waiting_max=events_waiting_max, give_up_s=give_up_s)
         await writer.start()
         names = LocationNames()
+        promiser = Promiser(database, names, clock.now)
+        await promiser.start()
         keeper = asyncio.create_task(_keep_partitions(database))
         try:
             yield Hub(
                 pool,
                 writer,
+                promiser,
                 Reader(readers, names, clock.now),
                 Sources(pool, clock.now),
                 names,
@@ -117,6 +121,7 @@ async def hub(
             )
         finally:
             keeper.cancel()
+            await promiser.stop()
             await writer.stop()
 
 

@@ -14,6 +14,8 @@ from evenstock.postgres.database import Database, quoted
 from evenstock.postgres.migrate import known
 from evenstock.postgres.queries import load
 from hub import NOW, Hub, event, hub, line
+from promised import PLANTED_PROMISES, PLANTED_PROMISES_TOO, promise_some
+from seller import seller
 
 VIEWS = sorted(
     name
@@ -84,6 +86,8 @@ PLANTED = {
     "v_key_conflict_is_shown": "update key_conflicts set exception_id = 0",
     "v_rejected_event_is_shown":
         "insert into rejected_events (key_id, code, detail, body, exception_id, received_at) values ('k', 'c', 'd', '', 0, '2026-03-02')",
+    # promises
+    **PLANTED_PROMISES,
 }  # fmt: skip
 
 # More ways to break what one of them says.
@@ -115,6 +119,7 @@ PLANTED_TOO = (
     ("v_stream_is_in_order", "update streams set seen = '{1,2,3}'"),
     ("v_stream_is_in_order", "update streams set seen = '{5,2}'"),
     ("v_gap_is_shown", "delete from exceptions where code = 'source.sequence_gap'"),
+    *PLANTED_PROMISES_TOO,
 )  # fmt: skip
 
 
@@ -158,8 +163,9 @@ async def a_day(shop: Hub) -> None:
 def day(shared_database: Database) -> Database:
 
     async def live() -> None:
-        async with hub(shared_database, "pos", "wms") as shop:
+        async with hub(shared_database, "pos", "wms") as shop, seller(shared_database) as sells:
             await a_day(shop)
+            await promise_some(shop, sells)
             assert await shop.broken() == []
 
     asyncio.run(live())

@@ -9,7 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from evenstock.api import availability, bodies, events, health, masters, problems, reading
+from evenstock.api import (
+    availability,
+    bodies,
+    channels,
+    events,
+    health,
+    masters,
+    problems,
+    reading,
+    reservations,
+)
 from evenstock.api.auth import Keys
 from evenstock.api.openapi import document
 from evenstock.api.operation import Call, Operation
@@ -20,6 +30,8 @@ from evenstock.postgres import faults
 OPERATIONS: Sequence[Operation] = (
     *events.OPERATIONS,
     *masters.OPERATIONS,
+    *channels.OPERATIONS,
+    *reservations.OPERATIONS,
     *availability.OPERATIONS,
     *reading.OPERATIONS,
     *health.OPERATIONS,

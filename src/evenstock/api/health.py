@@ -37,7 +37,7 @@ async def get_readiness(call: Call) -> Response:
             seq, _ = await ledger.head(db)
     except faults.ANY:
         seq = None
-    writes = call.hub.writer.is_running
+    writes = call.hub.writer.is_running and call.hub.promiser.is_running
     ready = seq is not None and writes
     return respond(
         Readiness("ready" if ready else "not_ready", seq is not None, writes, seq), 200 if ready else 503

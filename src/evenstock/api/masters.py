@@ -58,9 +58,9 @@ class Upserted(msgspec.Struct, frozen=True):
 
 async def post_items(call: Call) -> Response:
     batch = read_body(call, ItemBatch)
-    _check_number(len(batch.items))
+    check_number(len(batch.items))
     items = [_item(item, index) for index, item in enumerate(batch.items)]
-    _check_distinct([item.sku for item in batch.items], "items", "sku")
+    check_distinct([item.sku for item in batch.items], "items", "sku")
     async with call.hub.pool.acquire() as db:
         subjects = await masters.upsert_items(db, items, call.hub.now())
     return respond(Upserted(len(items), await call.hub.writer.release(subjects)))
@@ -68,8 +68,8 @@ async def post_items(call: Call) -> Response:
 
 async def post_locations(call: Call) -> Response:
     batch = read_body(call, LocationBatch)
-    _check_number(len(batch.locations))
-    _check_distinct([location.id for location in batch.locations], "locations", "id")
+    check_number(len(batch.locations))
+    check_distinct([location.id for location in batch.locations], "locations", "id")
     for index, location in enumerate(batch.locations):
         if location.timezone not in _timezones():
             raise Refusal(
@@ -90,12 +90,12 @@ def _timezones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def _check_number(number: int) -> None:
+def check_number(number: int) -> None:
     if number > BATCH_MAX:
         raise Refusal("limit.batch", f"{number:,} entries in one request; at most {BATCH_MAX:,} are taken.")
 
 
-def _check_distinct(names: list[str], field: str, name: str) -> None:
+def check_distinct(names: list[str], field: str, name: str) -> None:
     seen: set[str] = set()
     for index, text in enumerate(names):
         if text in seen:

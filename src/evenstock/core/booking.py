@@ -7,6 +7,7 @@ On-time deltas only add up. A position that is counted, whose count is voided, o
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,7 @@ from evenstock.core.intake import Counted, Fact, TransferLeg
 from evenstock.core.ledger import ZERO, Count, Move, Vector, Why, effect
 
 PositionKey = tuple[int, int]  # (item_id, location_id), in the global lock order
+NO_CLAIMS: Final[Mapping[PositionKey, tuple[int, int]]] = {}
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -202,8 +204,9 @@ def book(
     positions: Mapping[PositionKey, Position],
     slow: Mapping[PositionKey, SlowPosition],
     known: Known,
+    claimed: Mapping[PositionKey, tuple[int, int]] = NO_CLAIMS,
 ) -> Booking:
-    """What the batch writes, decided from what was locked and loaded."""
+    """What the batch writes, decided from what was locked and loaded; `claimed`: how claims change beside it."""
     booking = Booking()
     totals: dict[PositionKey, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for entry in work.entries:
@@ -223,10 +226,12 @@ def book(
             booking.movements.append(_correction(len(booking.movements), spot, correction))
         if position.counts:
             counted_at[spot] = max(entry.counted.counted_at for entry in position.counts)
+    for spot in claimed:
+        totals[spot]  # noqa: B018 - claims alone may begin or end an alarm
     for spot in sorted(totals):
         total = totals[spot]
         booking.changes.append(Change(*spot, total[0], total[1], total[2], total[3], counted_at.get(spot)))
-        booking.alarms.extend(_alarms(spot, positions[spot].vector, total))
+        booking.alarms.extend(_alarms(spot, positions[spot], total, sum(claimed.get(spot, (0, 0)))))
     return booking
 
 
@@ -279,20 +284,29 @@ def _correction(ordinal: int, spot: PositionKey, correction: Correction) -> Move
     )  # fmt: skip
 
 
-def alarms_of(vector: Sequence[int]) -> set[str]:
-    """The exceptions of state that a balance has, whatever its history (C16)."""
-    if min(vector) >= 0:
-        return set()
-    codes = {"stock.negative"} if min(vector[:3]) < 0 else set()
+def is_overcommitted(sellable: int, claimed: int) -> bool:
+    """Whether more is promised at a position than there is."""
+    return claimed > max(sellable, 0)
+
+
+def alarms_of(vector: Sequence[int], claimed: int = 0) -> set[str]:
+    """The exceptions of state that a balance and its claims have, whatever their history (C16)."""
+    codes = set()
+    if min(vector[:3]) < 0:
+        codes.add("stock.negative")
     if vector[3] < 0:
         codes.add("stock.in_transit_negative")
+    if is_overcommitted(vector[0], claimed):
+        codes.add("stock.overcommitted")
     return codes
 
 
-def _alarms(spot: PositionKey, before: Vector, change: Sequence[int]) -> Iterable[Alarm]:
-    after = [old + new for old, new in zip(before, change, strict=True)]
-    if min(before) >= 0 and min(after) >= 0:
+def _alarms(spot: PositionKey, before: Position, change: Sequence[int], claims: int) -> Iterable[Alarm]:
+    vector = before.vector
+    after = [old + new for old, new in zip(vector, change, strict=True)]
+    claimed = before.reserved + before.allocated
+    if min(vector) >= 0 and min(after) >= 0 and not claimed and not claims:
         return
-    had, has = alarms_of(before), alarms_of(after)
+    had, has = alarms_of(vector, claimed), alarms_of(after, claimed + claims)
     for code in sorted(had ^ has):
         yield Alarm(code, *spot, opens=code in has)

@@ -124,6 +124,15 @@ class Disposition(_AtLocation, frozen=True, kw_only=True, rename={"return_": "re
     to: Literal["sellable", "damaged", "disposed"] | None = None
 
 
+class Shipment(_AtLocation, frozen=True, kw_only=True):
+    """What left for an order, known by its order_ref or by the id of its reservation."""
+
+    lines: Lines
+    order_ref: Identifier | None = None
+    reservation: Identifier | None = None
+    document: Identifier | None = None
+
+
 class FactVoid(msgspec.Struct, frozen=True, kw_only=True):
     """A mistake. `never_left`: as if it had never been reported; `came_back`: the goods returned when the void says."""
 
@@ -202,6 +211,12 @@ class DispositionDecided(Envelope, frozen=True, kw_only=True, tag="DispositionDe
     data: Disposition
 
 
+class ShipmentConfirmed(Envelope, frozen=True, kw_only=True, tag="ShipmentConfirmed.v1"):
+    """Goods left for an order: sellable → customer, and its claims are fulfilled."""
+
+    data: Shipment
+
+
 class FactVoided(Envelope, frozen=True, kw_only=True, tag="FactVoided.v1"):
     """A fact other than a count was a mistake."""
 
@@ -223,6 +238,7 @@ Event = (
     | InventoryAdjusted
     | StockCounted
     | DispositionDecided
+    | ShipmentConfirmed
     | FactVoided
     | CountVoided
 )

@@ -25,6 +25,7 @@ from evenstock.core.events import (
     ItemRef,
     Line,
     ReturnReceived,
+    ShipmentConfirmed,
     StockCounted,
     TransferReceived,
     TransferShipped,
@@ -33,6 +34,7 @@ from evenstock.core.events import (
 from evenstock.core.ledger import KnownLine, Move, Scope, moves_for
 from evenstock.core.masters import Item, Location, Masters
 from evenstock.core.quantity import Factor, units
+from evenstock.core.names import internal_id
 from evenstock.core.reading import is_identifier
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # ahead of ours, before we speak of skew (D5)
@@ -81,6 +83,13 @@ class TransferLeg(msgspec.Struct, frozen=True):
     received: int = 0
 
 
+class Order(msgspec.Struct, frozen=True):
+    """Whose claims a shipment fulfils."""
+
+    order_ref: str | None
+    reservation_id: int | None
+
+
 class Fact(msgspec.Struct, kw_only=True):
     """An accepted fact. `fact_id` is given when its key is claimed."""
 
@@ -100,6 +109,7 @@ class Fact(msgspec.Struct, kw_only=True):
     target: FactRef | None = None  # of a void
     goods: Literal["never_left", "came_back", "count"] | None = None
     original: FactRef | None = None  # the sale of a return
+    order: Order | None = None  # of a shipment
     stream: str | None = None
     epoch: str = ""
     sequence: int | None = None
@@ -144,6 +154,8 @@ def prepare(
         fact.stream = _default_stream(event)
     if isinstance(event, ReturnReceived) and event.data.original is not None:
         fact.original = _reference(event.data.original, event.source)
+    if isinstance(event, ShipmentConfirmed):
+        fact.order = _order(event)
     _resolve(fact, event, masters, only)
     return fact
 
@@ -166,6 +178,17 @@ def trace_id_of(traceparent: str | None) -> str | None:
 
 def _reference(target: str | FactRef, source: str) -> FactRef:
     return target if isinstance(target, FactRef) else FactRef(source, target)
+
+
+def _order(event: ShipmentConfirmed) -> Order:
+    data = event.data
+    if data.reservation is None and data.order_ref is None:
+        detail = "A shipment names its order: order_ref, or the id of its reservation."
+        raise Refusal("event.malformed", detail, "/data/order_ref")
+    reservation_id = None if data.reservation is None else internal_id(data.reservation)
+    if data.reservation is not None and reservation_id is None:
+        raise Refusal("event.malformed", "This is no id of a reservation.", "/data/reservation")
+    return Order(data.order_ref, reservation_id)
 
 
 def _default_stream(event: Event) -> str:

@@ -19,6 +19,7 @@ from evenstock.core.events import (
     InventoryAdjusted,
     ReturnReceived,
     SaleRecorded,
+    ShipmentConfirmed,
     StockCounted,
     TransferReceived,
     TransferShipped,
@@ -33,6 +34,7 @@ Place = Literal[
 Scope = Literal["sellable", "quarantine", "damaged", "on_hand"]
 Why = Literal[
     "sale", "return", "receipt", "transfer_out", "transfer_in", "transfer_arrival", "adjustment", "count", "disposition", "void",
+    "shipment",
 ]  # fmt: skip
 
 BUCKETS: Final[tuple[Bucket, ...]] = ("sellable", "quarantine", "damaged", "in_transit")
@@ -111,6 +113,10 @@ def moves_for(  # noqa: PLR0911 - one return for each kind of fact
         case SaleRecorded():
             return [
                 Move(k.item_id, here, "sellable", "customer", k.units, "sale", k.line.line) for k in lines
+            ]
+        case ShipmentConfirmed():
+            return [
+                Move(k.item_id, here, "sellable", "customer", k.units, "shipment", k.line.line) for k in lines
             ]
         case ReturnReceived():
             return [

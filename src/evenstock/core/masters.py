@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from evenstock.core.channels import Channel
 from evenstock.core.events import ItemRef
 from evenstock.core.quantity import ONE, Factor
 
@@ -43,6 +44,7 @@ class Masters:
         self.items_by_code: dict[tuple[int, str], Item] = {}
         self.locations: dict[str, Location] = {}
         self.connections: dict[str, int] = {}
+        self.channels: dict[str, Channel] = {}
 
     def item(self, ref: ItemRef, connection_id: int) -> Item | None:
         if ref.sku is not None:

@@ -37,6 +37,7 @@ _SENTENCES = {
     "transfer_out": "shipped {quantity} to another location",
     "transfer_in": "{quantity} on the way here",
     "transfer_arrival": "{quantity} arrived from another location",
+    "shipment": "shipped {quantity} to a customer",
     "disposition": "{quantity} moved from quarantine to {to_place}",
 }
 

@@ -271,6 +271,8 @@ async def _collect(db: Connection, draft: Draft, masters: Masters) -> None:
     counts = [CountEntry(count_id, fact, count) for count_id, (fact, count) in zip(ids, counted, strict=True)]
     for fact in draft.new:
         draft.work.add(fact)
+        if fact.order is not None and fact.moves:
+            draft.shipped.append(fact)
         if fact.held:
             draft.held += [(fact, line) for line in fact.held]
         if fact.time_basis == "skewed":

@@ -26,7 +26,10 @@ from evenstock.core.counting import is_late
 from evenstock.core.intake import Fact, HeldLine
 from evenstock.core.ledger import Count
 from evenstock.core.ordering import gaps, in_words, merge
-from evenstock.postgres import exceptions, ledger, masters, waiting
+from evenstock.core.reservations import Desk
+from evenstock.pipeline.alarms import alarm_causes
+from evenstock.pipeline.fulfil import ClaimsMoved, foresee, fulfil, is_stale
+from evenstock.postgres import exceptions, ledger, masters, promises, waiting
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import Cause, HeldRow, StreamKey
 from evenstock.postgres.ledger import FactKey, Head, Observed
@@ -66,6 +69,7 @@ class Draft(msgspec.Struct):
     unvoided: list[int] = []  # facts that were not voided when the batch looked
     unsettled: list[tuple[int, int]] = []  # held lines that still waited when the batch looked
     sources: dict[int, str] = {}
+    shipped: list[Fact] = []  # facts that fulfil claims
 
     def is_empty(self) -> bool:
         """Whether nothing at all is to be written."""
@@ -84,17 +88,26 @@ async def finish(db: Connection, draft: Draft, now: datetime) -> Done:
     if draft.is_empty():
         return Done(draft.head.ledger_seq)
     work = draft.work
-    keys = work.position_keys()
+    shipping = await foresee(db, draft.shipped, draft.voids)
+    keys = sorted({*work.position_keys(), *shipping.spots}) if shipping.spots else work.position_keys()
     positions = await ledger.lock_positions(db, keys) if keys else {}
     if len(positions) < len(keys):
         raise MissingPositions([key for key in keys if key not in positions])
+    try:
+        desk = await fulfil(db, shipping, positions, now) if shipping else None
+    except ClaimsMoved:
+        raise Changed from None
     slow = slow_positions(work, positions)
     known = await ledger.know(db, slow, positions) if slow else Known()
-    booking = book(work, positions, slow, known)
+    booking = book(work, positions, slow, known, desk.changes() if desk is not None else {})
     if draft.held and await masters.lock_version(db) != draft.masters_version:
         raise Changed
     place = await ledger.write(db, draft.head.batch_id, now, booking)
     await _recheck(db, draft, place.parkings)
+    if desk is not None:
+        if place.ledger_seq > draft.head.ledger_seq + 1 and await is_stale(db, shipping, draft.voids):
+            raise Changed
+        await _claims(db, draft, desk, place.ledger_seq)
     ids = await _follow(db, draft, booking, positions, place.ledger_seq, place.recorded_at)
     return Done(place.ledger_seq, ids)
 
@@ -118,6 +131,22 @@ async def _recheck(db: Connection, draft: Draft, parkings: int) -> None:
         raise Changed
 
 
+async def _claims(db: Connection, draft: Draft, desk: Desk, ledger_seq: int) -> None:
+    """What shipments and their voids changed of claims; units that nobody had promised are shown."""
+    if not await promises.write(db, ledger_seq, desk):
+        raise Changed
+    facts = {shipped.fact_id for shipped in desk.shipments}
+    unclaimed = await promises.unclaimed_facts(db, facts)
+    orders = {shipped.fact_id: shipped.order_ref for shipped in desk.shipments}
+    for fact_id in sorted(facts):
+        subject = f"shipment:{fact_id}"
+        if fact_id in unclaimed:
+            detail = f"Units left for {orders[fact_id] or 'a reservation'} that nothing was promised to."
+            draft.opens.append(Cause("stock.shipped_without_claim", subject, detail))
+        else:
+            draft.closes.append(("stock.shipped_without_claim", subject))
+
+
 async def _follow(
     db: Connection,
     draft: Draft,
@@ -129,12 +158,9 @@ async def _follow(
     """What follows from the movements: counts, voids, who waits, exceptions that begin or end."""
     work = draft.work
     opens, closes = list(draft.opens), list(draft.closes)
-    for alarm in booking.alarms:
-        subject = f"position:{alarm.item_id}@{alarm.location_id}"
-        if alarm.opens:
-            opens.append(Cause(alarm.code, subject, "", None, alarm.item_id, alarm.location_id))
-        else:
-            closes.append((alarm.code, subject))
+    alarmed, calmed = alarm_causes(booking.alarms)
+    opens += alarmed
+    closes += calmed
     opens += _voids_before_counts(work, positions)
     if work.counts or draft.born_voided or work.voided or booking.adjusted:
         await ledger.write_counts(

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.reads import Reader
 from evenstock.pipeline.receive import Sources
 from evenstock.pipeline.writer import Writer
@@ -17,6 +18,7 @@ class Hub(msgspec.Struct, frozen=True):
 
     pool: Pool
     writer: Writer
+    promiser: Promiser
     reader: Reader
     sources: Sources
     names: LocationNames

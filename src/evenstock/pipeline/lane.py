@@ -7,18 +7,15 @@ error. A lost session is opened again, and what had been committed by the old on
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
 
 import structlog
 
 from evenstock.core.errors import Problem, Refusal
 from evenstock.pipeline.apply import Applied, Incoming, Memory, apply, rejected
+from evenstock.pipeline.link import GIVE_UP_S, Link
 from evenstock.pipeline.release import release
 from evenstock.postgres import faults, ledger
-from evenstock.postgres.database import Database, Session
-
-RECONNECT_S: Final = 0.2
-GIVE_UP_S: Final = 10.0  # without a database, before the callers that wait are told
+from evenstock.postgres.database import Database
 
 log = structlog.get_logger()
 
@@ -34,19 +31,16 @@ class Lane:
         *,
         give_up_s: float = GIVE_UP_S,
     ) -> None:
-        self._database = database
+        self._link = Link(database, "evenstock writer", give_up_s=give_up_s)
         self._memory = memory
         self._now = now
-        self._give_up_s = give_up_s
-        self._db: Session | None = None
 
     async def open(self) -> None:
         """Connect; a database that is not there fails now, not at the first event."""
-        await self._connection()
+        await self._link.db()
 
     async def close(self) -> None:
-        if self._db is not None:
-            await self._db.close()
+        await self._link.close()
 
     async def apply(self, incoming: Sequence[Incoming]) -> Applied:
         """Apply events, each answered.
@@ -83,36 +77,18 @@ class Lane:
 
     async def release(self, subjects: Sequence[str]) -> int:
         """Book what waited for these subjects; returns how many lines."""
-        return await release(await self._connection(), self._memory, subjects, self._now())
+        return await release(await self._link.db(), self._memory, subjects, self._now())
 
     def abandon(self) -> None:
         """Let go of a session that may be broken."""
-        if self._db is not None:
-            self._db.terminate()
-            self._db = None
+        self._link.abandon()
 
     async def _nothing(self) -> Applied:
         try:
-            return Applied((await ledger.head(await self._connection()))[0], [])
+            return Applied((await ledger.head(await self._link.db()))[0], [])
         except faults.ANY as error:
             self.abandon()
             raise Refusal("hub.memory_away", "The database does not answer.") from error
 
     async def _reconnecting(self, incoming: Sequence[Incoming]) -> Applied:
-        deadline = asyncio.get_running_loop().time() + self._give_up_s
-        while True:
-            try:
-                return await apply(await self._connection(), self._memory, incoming, self._now())
-            except faults.CONNECTION_LOST as error:
-                log.warning("database.lost", error=repr(error)[:300])
-                self.abandon()
-                if asyncio.get_running_loop().time() > deadline:
-                    raise Refusal(
-                        "hub.memory_away", f"The database has not answered for {self._give_up_s:g} s."
-                    ) from error
-                await asyncio.sleep(RECONNECT_S)
-
-    async def _connection(self) -> Session:
-        if self._db is None or self._db.is_closed():
-            self._db = await self._database.connect(application="evenstock writer", one_plan=True)
-        return self._db
+        return await self._link.through(lambda db: apply(db, self._memory, incoming, self._now()))

@@ -136,6 +136,8 @@ async def _collect(db: Connection, draft: Draft, facts: Sequence[tuple[Fact, set
     ]
     for fact, indexes in facts:
         draft.work.add(fact)
+        if fact.order is not None and fact.moves:
+            draft.shipped.append(fact)
         draft.held += [(fact, line) for line in fact.held]
         draft.unsettled += [(fact.fact_id, index) for index in sorted(indexes)]
         still = {line.index for line in fact.held}

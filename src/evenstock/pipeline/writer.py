@@ -17,7 +17,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from evenstock.core.errors import Refusal
 from evenstock.pipeline.apply import Applied, Incoming, Memory
-from evenstock.pipeline.lane import GIVE_UP_S, Lane
+from evenstock.pipeline.lane import Lane
+from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.postgres.database import Database
 
 LANES: Final = 2

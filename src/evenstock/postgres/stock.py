@@ -34,17 +34,22 @@ async def positions_of(
     db: Connection, skus: Sequence[str], names: LocationNames, now: datetime
 ) -> dict[str, Availability]:
     """Items as they are now, by sku; those that are not known are left out."""
-    rows = await db.fetch(SQL.positions_of, list(skus))
+    rows = await db.fetch(SQL.positions_of, list(skus), now)
+    over: dict[tuple[str, int], int] = {}
+    if rows and rows[0]["some_are_due"]:
+        due = await db.fetch(SQL.due_claims, list(skus), now)
+        over = {(row["sku"], row["location_id"]): row["units"] for row in due}
     known = await names.read(db, {row[2] for row in rows} - {None})
     found: dict[str, list[PositionRow]] = {}
     heads: dict[str, tuple[int, int]] = {}
-    for sku, scale, location_id, s, q, d, t, reserved, allocated, ledger_seq in rows:
+    for sku, scale, location_id, s, q, d, t, reserved, allocated, ledger_seq, _ in rows:
         positions = found.get(sku)
         if positions is None:
             positions = found[sku] = []
             heads[sku] = (scale, ledger_seq)
         if location_id is not None:
-            positions.append(PositionRow(known[location_id], (s, q, d, t), reserved, allocated))
+            held = max(0, reserved - over.get((sku, location_id), 0))
+            positions.append(PositionRow(known[location_id], (s, q, d, t), held, allocated))
     return {
         sku: availability(sku, heads[sku][0], now, heads[sku][1], positions)
         for sku, positions in found.items()
@@ -60,7 +65,10 @@ async def position_then(
     known_at: int | None,
     now: datetime,
 ) -> Availability | None:
-    """An item as of an instant, as known at a number of the ledger; None when the item is not known."""
+    """An item as of an instant, as known at a number of the ledger; None when the item is not known.
+
+    Claims happen when we commit them, so theirs is the earlier of both on the one axis of the ledger (K1).
+    """
     if known_at is not None:
         rows = await db.fetch(SQL.positions_known_at, sku, as_of, known_at)
     else:
@@ -68,14 +76,23 @@ async def position_then(
     if not rows:
         return None
     known = await names.read(db, {row["location_id"] for row in rows} - {None})
+    numbers = [] if known_at is None else [known_at]
+    numbers += [] if as_of is None else [await seq_at(db, as_of)]
+    claims = {
+        row["location_id"]: (row["reserved"], row["allocated"])
+        for row in await db.fetch(SQL.claims_then, sku, min(numbers, default=SEQ_MAX))
+    }
     positions = [
         PositionRow(
             known[row["location_id"]],
             (row["sellable"], row["quarantine"], row["damaged"], row["in_transit"]),
+            claimed[0],
+            claimed[1],
             observed=row["observed"],
         )
         for row in rows
         if row["location_id"] is not None
+        for claimed in (claims.get(row["location_id"], (0, 0)),)
     ]
     if (
         as_of is None
@@ -195,6 +212,8 @@ def _exception(row: Any) -> ExceptionRow:
     detail = (
         row["detail"] or f"{row['location']}, {row['sku']}: {meaning.title[:1].lower()}{meaning.title[1:]}."
     )
+    if row["orders"]:
+        detail += f" Promised to: {row['orders']}."
     return ExceptionRow(
         id=public_id(row["exception_id"]),
         code=row["code"],

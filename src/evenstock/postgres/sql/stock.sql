@@ -1,10 +1,29 @@
 -- name: positions_of
--- The positions of items as they are, and the number of the ledger in the same snapshot.
-select i.sku, i.scale, p.location_id, p.sellable, p.quarantine, p.damaged, p.in_transit, p.reserved, p.allocated, h.ledger_seq
+-- The positions of items as they are, and the number of the ledger in the same snapshot; and whether any hold is over its
+-- time and not swept yet: then `due_claims` tells what to leave out.
+select i.sku, i.scale, p.location_id, p.sellable, p.quarantine, p.damaged, p.in_transit, p.reserved, p.allocated, h.ledger_seq,
+    exists (select from reservations where not ended and expires_at <= $2) as some_are_due
 from ledger_head h
 cross join unnest($1::text[]) as t(sku)
 join items i using (sku)
 left join positions p using (item_id);
+
+-- name: due_claims
+-- What holds that are over their time still claim of these items.
+select i.sku, c.location_id, sum(c.open)::bigint as units
+from items i join claims c using (item_id)
+where i.sku = any ($1::text[]) and c.open > 0 and c.expires_at <= $2
+group by i.sku, c.location_id;
+
+-- name: claims_then
+-- What was claimed at a number of the ledger: the counters less what changed after it.
+select p.location_id, (p.reserved - coalesce(sum(e.reserved), 0))::bigint as reserved,
+    (p.allocated - coalesce(sum(e.allocated), 0))::bigint as allocated
+from items i
+join positions p using (item_id)
+left join claim_entries e on e.item_id = p.item_id and e.location_id = p.location_id and e.ledger_seq > $2
+where i.sku = $1
+group by p.location_id, p.reserved, p.allocated;
 
 -- name: positions_as_of
 -- What was true at an instant, as known now: the position less what moved after it.
@@ -103,7 +122,7 @@ order by m.ledger_seq desc, m.ordinal desc;
 -- name: exceptions
 -- Open ones (or all), newest first, each with what waits under it.
 select e.exception_id, e.code, e.subject, e.detail, e.opened_at, e.closed_at, c.id as source, i.sku, l.id as location,
-    w.lines, w.facts, w.oldest_at, w.newest_at
+    w.lines, w.facts, w.oldest_at, w.newest_at, o.orders
 from exceptions e
 left join connections c using (connection_id)
 left join items i using (item_id)
@@ -112,6 +131,15 @@ left join lateral (
     select count(*) as lines, count(distinct fact_id) as facts, min(occurred_at) as oldest_at, max(occurred_at) as newest_at
     from held_lines h where h.exception_id = e.exception_id and h.settled_at is null
 ) as w on true
+left join lateral (
+    select string_agg(format('%s (%s)', coalesce(r.order_ref, 'rsv_' || lpad(r.reservation_id::text, 10, '0')),
+        trim_scale(p.open / power(10::numeric, i.scale))), ', ' order by r.reservation_id) as orders
+    from (
+        select reservation_id, open from claims c
+        where c.item_id = e.item_id and c.location_id = e.location_id and c.open > 0
+        order by reservation_id limit 20
+    ) as p join reservations r using (reservation_id)
+) as o on e.code = 'stock.overcommitted' and e.closed_at is null
 where e.exception_id < $1 and ($2 or e.closed_at is null) and ($3::text is null or e.code = $3)
 order by e.exception_id desc
 limit $4;

@@ -1,0 +1,88 @@
+"""POST /v1/channels:batch and /v1/connections:batch: where we sell, and whom we talk to."""
+
+from typing import Annotated, Any
+
+import msgspec
+from starlette.responses import Response
+
+from evenstock.api.masters import check_distinct, check_number
+from evenstock.api.operation import Call, Operation, read_body, respond
+from evenstock.core.channels import HOLD, UNPAID
+from evenstock.core.events import Identifier, Text
+from evenstock.postgres import channels
+
+SECONDS_MAX = 366 * 86_400
+
+Seconds = Annotated[int, msgspec.Meta(ge=1, le=SECONDS_MAX)]
+
+
+class ChannelInput(msgspec.Struct, frozen=True, kw_only=True):
+    """A channel. Reservations are placed on `locations` in their order; each keeps `safety_stock` base units back from it.
+
+    A cart is held for `hold_s`, an order that is not paid for `unpaid_s`; a paid one never expires.
+    """
+
+    id: Identifier
+    name: Text | None = None
+    locations: Annotated[list[Identifier], msgspec.Meta(max_length=1_000)] = []
+    safety_stock: Annotated[int, msgspec.Meta(ge=0, le=10**12)] = 0
+    connection: Identifier | None = None
+    hold_s: Seconds = int(HOLD.total_seconds())
+    unpaid_s: Seconds = int(UNPAID.total_seconds())
+
+
+class ChannelBatch(msgspec.Struct, frozen=True):
+    channels: list[ChannelInput]
+
+
+class ConnectionInput(msgspec.Struct, frozen=True, kw_only=True):
+    """One configured instance of a connector; secrets only by reference."""
+
+    id: Identifier
+    connector: Identifier = "api"
+    settings: dict[str, Any] = {}
+
+
+class ConnectionBatch(msgspec.Struct, frozen=True):
+    connections: list[ConnectionInput]
+
+
+class Made(msgspec.Struct, frozen=True):
+    upserted: int
+
+
+async def post_channels(call: Call) -> Response:
+    batch = read_body(call, ChannelBatch)
+    check_number(len(batch.channels))
+    check_distinct([channel.id for channel in batch.channels], "channels", "id")
+    for index, channel in enumerate(batch.channels):
+        check_distinct(channel.locations, f"channels/{index}/locations", "")
+    rows = [msgspec.structs.asdict(channel) for channel in batch.channels]
+    async with call.hub.pool.acquire() as db:
+        await channels.upsert_channels(db, rows, call.hub.now())
+    return respond(Made(len(rows)))
+
+
+async def post_connections(call: Call) -> Response:
+    batch = read_body(call, ConnectionBatch)
+    check_number(len(batch.connections))
+    check_distinct([connection.id for connection in batch.connections], "connections", "id")
+    rows = [msgspec.structs.asdict(connection) for connection in batch.connections]
+    async with call.hub.pool.acquire() as db:
+        await channels.upsert_connections(db, rows, call.hub.now())
+    return respond(Made(len(rows)))
+
+
+OPERATIONS = (
+    Operation(
+        "POST", "/v1/channels:batch", post_channels, "Make or change channels", "channels:write", {200: Made},
+        body=ChannelBatch,
+        refusals=("limit.batch", "stock.unknown_location", "connection.unknown", "identifier.characters"),
+        description="Upserts by id, all or none.",
+    ),
+    Operation(
+        "POST", "/v1/connections:batch", post_connections, "Make or change connections", "connections:write", {200: Made},
+        body=ConnectionBatch, refusals=("limit.batch", "identifier.characters"),
+        description="Upserts by id, all or none.",
+    ),
+)  # fmt: skip

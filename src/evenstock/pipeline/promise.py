@@ -1,0 +1,396 @@
+"""A batch of commands about reservations becomes claims, all in one transaction, in the order of their arrival (K7).
+
+    resolve (masters) → lock positions, then reservations → decide (the desk, pure) → number and write → answers
+
+Nothing that is read before the locks is believed after them. What turns out to need other positions, or was made by another
+process first, ends in `Again`: the batch is rolled back and done with what was learnt.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from evenstock.core.booking import Booking, PositionKey
+from evenstock.core.channels import Terms
+from evenstock.core.errors import Problem, Refusal
+from evenstock.core.events import ItemRef
+from evenstock.core.masters import Masters
+from evenstock.core.quantity import Quantity, as_number, units
+from evenstock.core.reservations import (
+    Allocate,
+    Answer,
+    Asked,
+    Command,
+    Confirm,
+    Desk,
+    Expire,
+    Identity,
+    Refused,
+    Release,
+    RequestKey,
+    Reserve,
+    Shipped,
+    Short,
+)
+from evenstock.pipeline.alarms import alarm_causes
+from evenstock.pipeline.apply import ATTEMPTS_MAX, Memory
+from evenstock.postgres import channels, exceptions, ledger, promises
+from evenstock.postgres import masters as stored_masters
+from evenstock.postgres.database import Connection
+from evenstock.postgres.stock import LocationNames
+
+IDS_AT_ONCE: Final = 256
+SOON: Final = timedelta(seconds=15)  # longer than a batch waits for its locks
+
+
+class WantedLine(msgspec.Struct, frozen=True):
+    """A line as its caller names it."""
+
+    line: str
+    item: ItemRef
+    quantity: Quantity
+    uom: str | None = None
+    pickup_at: str | None = None
+
+
+class WantReserve(msgspec.Struct, frozen=True, kw_only=True):
+    """Promise these lines, to this order or under this request's key."""
+
+    connection_id: int
+    channel: str | None
+    order_ref: str | None
+    lines: tuple[WantedLine, ...]
+    all_or_nothing: bool = True
+    expires_in: timedelta | None = None
+    request: RequestKey | None = None
+    digest: bytes = b""
+
+
+class WantAllocate(msgspec.Struct, frozen=True):
+    reservation_id: int
+    location: str | None = None
+
+
+Wanted = WantReserve | Confirm | WantAllocate | Release | Expire
+
+
+class Alternative(msgspec.Struct, frozen=True):
+    """Where units of a line could be promised, and how many."""
+
+    line: str
+    sku: str
+    location: str
+    available: int | Decimal
+
+
+class No(msgspec.Struct, frozen=True):
+    """A command that was not done, and what could be done instead."""
+
+    problem: Problem
+    alternatives: tuple[Alternative, ...] = ()
+
+
+class Again(Exception):  # noqa: N818 - not an error: the batch is done again with what was learnt
+    """The world is not as it looked before the locks."""
+
+    def __init__(self, also: Iterable[int] = ()) -> None:
+        super().__init__("again")
+        self.also = set(also)  # reservations that must be ended first, because their time is over
+
+
+class Promising:
+    """What a lane of promises remembers between batches."""
+
+    def __init__(self, memory: Memory, names: LocationNames) -> None:
+        self.memory = memory
+        self.names = names
+        self._ids: list[int] = []
+
+    async def ids(self, db: Connection, number: int) -> list[int]:
+        """Numbers for reservations; those of refused ones are not used again."""
+        if len(self._ids) < number:
+            self._ids += await promises.new_ids(db, max(number, IDS_AT_ONCE))
+        taken, self._ids = self._ids[:number], self._ids[number:]
+        return taken
+
+
+async def promise(
+    db: Connection, memory: Promising, wanted: Sequence[Wanted], clock: Callable[[], datetime]
+) -> list[Answer | No]:
+    """Do commands in one transaction, in their order, and answer each.
+
+    Raises what the database raises; then nothing of the batch was done.
+    """
+    if memory.memory.masters.version < 0:
+        await memory.memory.refresh(db)
+    also: set[int] = set()
+    for _ in range(ATTEMPTS_MAX):
+        resolved = await _resolve(db, memory, wanted)
+        try:
+            return await _attempt(db, memory, resolved, also, clock)
+        except Again as again:
+            if not again.also - also:
+                await memory.memory.refresh(db)
+            also |= again.also
+    raise RuntimeError(f"the world changed {ATTEMPTS_MAX} times under one batch of promises")
+
+
+async def sweep(db: Connection, memory: Promising, clock: Callable[[], datetime]) -> int:
+    """End what is over its time; return how many were due. What is due is due without this: it only tidies up."""
+    async with db.transaction():
+        if not await promises.try_sweeping(db):
+            return 0
+        found = await promises.due(db, clock())
+    if found:
+        await promise(db, memory, [Expire(reservation_id) for reservation_id in found], clock)
+    return len(found)
+
+
+# Resolve -------------------------------------------------------------------------------------------------------------
+
+
+async def _resolve(db: Connection, memory: Promising, wanted: Sequence[Wanted]) -> list[Command | No]:
+    """Names become numbers; what names something that is not there is answered without a transaction."""
+    masters = memory.memory.masters
+    reserves = [entry for entry in wanted if isinstance(entry, WantReserve)]
+    refs = [(entry.connection_id, line.item) for entry in reserves for line in entry.lines]
+    places = [line.pickup_at for entry in reserves for line in entry.lines if line.pickup_at is not None]
+    places += [entry.location for entry in wanted if isinstance(entry, WantAllocate) and entry.location]
+    await stored_masters.read_missing(db, masters, refs, places)
+    await channels.read_missing(
+        db, masters, (entry.channel for entry in reserves if entry.channel is not None)
+    )
+    ids = iter(await memory.ids(db, len(reserves)))
+    resolved: list[Command | No] = []
+    for entry in wanted:
+        try:
+            resolved.append(_resolved(entry, masters, ids))
+        except Refusal as refusal:
+            resolved.append(No(refusal.problem))
+    return resolved
+
+
+def _resolved(entry: Wanted, masters: Masters, ids: Iterable[int]) -> Command:
+    if isinstance(entry, WantReserve):
+        return _reserve(entry, masters, next(iter(ids)))
+    if isinstance(entry, WantAllocate):
+        if entry.location is None:
+            return Allocate(entry.reservation_id)
+        return Allocate(entry.reservation_id, _location(masters, entry.location, "/location"))
+    return entry
+
+
+def _location(masters: Masters, name: str, pointer: str) -> int:
+    found = masters.locations.get(name)
+    if found is None:
+        raise Refusal("stock.unknown_location", f"There is no location `{name}`.", pointer)
+    return found.location_id
+
+
+def _reserve(entry: WantReserve, masters: Masters, reservation_id: int) -> Reserve:
+    channel = None
+    if entry.channel is not None and (channel := masters.channels.get(entry.channel)) is None:
+        raise Refusal("channel.unknown", f"There is no channel `{entry.channel}`.", "/channel")
+    return Reserve(
+        reservation_id=reservation_id,
+        channel_id=None if channel is None else channel.channel_id,
+        channel=entry.channel,
+        order_ref=entry.order_ref,
+        asked=tuple(
+            _asked(line, index, entry, masters, placed=channel is not None)
+            for index, line in enumerate(entry.lines)
+        ),
+        terms=Terms() if channel is None else channel.terms,
+        all_or_nothing=entry.all_or_nothing,
+        expires_in=entry.expires_in,
+        request=entry.request,
+        digest=entry.digest,
+    )
+
+
+def _asked(line: WantedLine, index: int, entry: WantReserve, masters: Masters, *, placed: bool) -> Asked:
+    pointer = f"/lines/{index}"
+    item = masters.item(line.item, entry.connection_id)
+    if item is None:
+        name = line.item.sku or line.item.gtin or line.item.id
+        raise Refusal("stock.unknown_item", f"There is no item `{name}`.", f"{pointer}/item")
+    factor = item.factor(line.uom)
+    if factor is None:
+        raise Refusal("stock.unknown_uom", f"{item.sku} is not kept in {line.uom}.", f"{pointer}/uom")
+    try:
+        number = units(line.quantity, item.scale, factor)
+    except Refusal as refusal:
+        raise Refusal(refusal.problem.code, refusal.problem.detail, f"{pointer}/quantity") from None
+    if number <= 0:
+        raise Refusal("quantity.not_positive", f"{line.quantity} cannot be promised.", f"{pointer}/quantity")
+    if line.pickup_at is None and not placed:
+        raise Refusal(
+            "reservation.no_place",
+            "Without a channel, every line says where it is picked up.",
+            f"{pointer}/fulfil",
+        )
+    pickup = (
+        None if line.pickup_at is None else _location(masters, line.pickup_at, f"{pointer}/fulfil/pickup_at")
+    )
+    return Asked(line.line, item.item_id, item.sku, item.scale, number, pickup)
+
+
+# Decide and write ------------------------------------------------------------------------------------------------------
+
+
+class _Needs(msgspec.Struct):
+    """What must be locked for a batch."""
+
+    spots: set[PositionKey] = set()
+    ids: set[int] = set()
+    identities: list[Identity] = []
+    requests: list[RequestKey] = []
+    releases: list[tuple[int, str]] = []
+
+
+async def _needs(db: Connection, commands: Sequence[Command], also: set[int], now: datetime) -> _Needs:
+    needs = _Needs(ids=set(also))
+    revived: set[int] = set()  # what may have to be placed again, perhaps elsewhere
+    moved: set[tuple[int, int]] = set()
+    for command in commands:
+        if isinstance(command, Reserve):
+            needs.spots |= _candidates(command.asked, command.terms.locations)
+            if command.order_ref is not None:
+                needs.identities.append((command.channel_id, command.order_ref))
+            if command.request is not None:
+                needs.requests.append(command.request)
+            continue
+        needs.ids.add(command.reservation_id)
+        if isinstance(command, Confirm | Allocate):
+            revived.add(command.reservation_id)
+        if isinstance(command, Allocate) and command.location_id is not None:
+            moved.add((command.reservation_id, command.location_id))
+        if isinstance(command, Release) and command.lines is not None:
+            needs.releases.append((command.reservation_id, command.key))
+    if needs.ids:
+        needs.spots |= await promises.spots_of(db, needs.ids)
+    asked = await promises.asked_of(db, revived, now + SOON) if revived else {}
+    for where in asked.values():
+        if where.is_over:
+            needs.spots |= _candidates(where.asked, where.locations)
+            if where.identity is not None:
+                needs.identities.append(where.identity)
+    for reservation_id, there in moved:
+        if reservation_id in asked:
+            needs.spots |= {(line.item_id, there) for line in asked[reservation_id].asked}
+    return needs
+
+
+def _candidates(asked: Sequence[Asked], locations: Sequence[int]) -> set[PositionKey]:
+    """Where lines may be placed."""
+    return {
+        (line.item_id, location_id)
+        for line in asked
+        for location_id in (locations if line.pickup is None else (line.pickup,))
+    }
+
+
+async def _attempt(
+    db: Connection,
+    memory: Promising,
+    resolved: Sequence[Command | No],
+    also: set[int],
+    clock: Callable[[], datetime],
+) -> list[Answer | No]:
+    commands = [entry for entry in resolved if not isinstance(entry, No)]
+    if not commands:
+        return [entry for entry in resolved if isinstance(entry, No)]
+    needs = await _needs(db, commands, also, clock())
+    names = await memory.names.read(db, {location_id for _, location_id in needs.spots})
+    async with db.transaction():
+        head = await ledger.begin(db)
+        if head.version != memory.memory.masters.version:
+            raise Again
+        desk = await _open_desk(db, needs, names, clock)
+        unclaimed = await _unclaimed(db, needs)
+        desk.know_unclaimed(unclaimed)
+        now = desk.now
+        for reservation_id in sorted(also):
+            desk.do(Expire(reservation_id))
+        decided = [entry if isinstance(entry, No) else desk.do(entry) for entry in resolved]
+        if desk.short and (due := await promises.due_at(db, desk.short, now) - also):
+            raise Again(due)
+        if desk.touched or desk.remembered:
+            place = await ledger.write(db, head.batch_id, now, Booking())
+            if place.ledger_seq > head.ledger_seq + 1 and await _unclaimed(db, needs) != unclaimed:
+                raise Again  # something was shipped for an order that is reserved here
+            if not await promises.write(db, place.ledger_seq, desk):
+                raise Again
+            await _follow(db, desk, now)
+        return await _answers(db, memory, decided)
+
+
+async def _open_desk(
+    db: Connection, needs: _Needs, names: Mapping[int, str], clock: Callable[[], datetime]
+) -> Desk:
+    """Lock positions, then reservations; what was not foreseen is foreseen the next time."""
+    keys = sorted(needs.spots)
+    positions = await ledger.lock_positions(db, keys) if keys else {}
+    now = clock()
+    found = await promises.lock(db, needs.ids, needs.identities, needs.requests)
+    for reservation in found:
+        is_covered = all(not claim.open or claim.spot in needs.spots for claim in reservation.claims)
+        if not is_covered and reservation.is_due(now):
+            raise Again({reservation.reservation_id})
+        if not is_covered and reservation.reservation_id in needs.ids:
+            raise Again
+    return Desk(
+        now,
+        positions,
+        found,
+        names=names,
+        requests=await promises.requests(db, needs.requests),
+        releases=await promises.releases(db, needs.releases),
+    )
+
+
+async def _unclaimed(db: Connection, needs: _Needs) -> list[Shipped]:
+    """What left for these orders before anybody had promised it."""
+    return await promises.unclaimed(db, (order_ref for _, order_ref in needs.identities))
+
+
+async def _follow(db: Connection, desk: Desk, now: datetime) -> None:
+    """Exceptions of state that begin or end with what was decided."""
+    opens, closes = alarm_causes(desk.alarms())
+    if desk.shipments:
+        facts = {shipped.fact_id for shipped in desk.shipments}
+        closes += [
+            ("stock.shipped_without_claim", f"shipment:{fact_id}")
+            for fact_id in sorted(facts - await promises.unclaimed_facts(db, facts))
+        ]
+    await exceptions.open_causes(db, opens, now)
+    await exceptions.close_causes(db, closes, now)
+
+
+async def _answers(
+    db: Connection, memory: Promising, decided: Sequence[Answer | Refused | No]
+) -> list[Answer | No]:
+    lacking = {
+        short.asked.item_id for entry in decided if isinstance(entry, Refused) for short in entry.short
+    }
+    offers = await promises.offers(db, lacking) if lacking else {}
+    places = {location_id for found in offers.values() for location_id, _ in found}
+    names = await memory.names.read(db, places)
+    return [
+        No(entry.problem, tuple(_alternatives(entry.short, offers, names)))
+        if isinstance(entry, Refused)
+        else entry
+        for entry in decided
+    ]
+
+
+def _alternatives(
+    short: Sequence[Short], offers: Mapping[int, Sequence[tuple[int, int]]], names: Mapping[int, str]
+) -> Iterable[Alternative]:
+    for entry in short:
+        asked = entry.asked
+        for location_id, offer in offers.get(asked.item_id, ()):
+            yield Alternative(asked.line, asked.sku, names[location_id], as_number(offer, asked.scale))

@@ -1,0 +1,81 @@
+"""Channels, and the connections behind them: read into `Masters` as batches need them, changed by upserts."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from evenstock.core.channels import Channel, Terms
+from evenstock.core.errors import Refusal
+from evenstock.core.masters import Masters
+from evenstock.postgres import masters as stored
+from evenstock.postgres.database import Connection, Record
+from evenstock.postgres.queries import load
+from evenstock.postgres.rows import document
+
+SQL: Final = load("channels")
+MASTERS: Final = load("masters")
+
+
+def terms(row: Record) -> Terms:
+    """What a channel's row says about reservations; without a channel, what holds for everybody."""
+    if row["location_ids"] is None:
+        return Terms()
+    return Terms(
+        tuple(row["location_ids"]),
+        row["safety_stock"],
+        timedelta(seconds=row["hold_s"]),
+        timedelta(seconds=row["unpaid_s"]),
+    )
+
+
+async def read_missing(db: Connection, masters: Masters, names: Iterable[str]) -> None:
+    """Read the channels that `masters` does not have yet."""
+    if unknown := sorted({name for name in names if name not in masters.channels}):
+        for row in await db.fetch(SQL.by_id, unknown):
+            masters.channels[row["id"]] = Channel(row["channel_id"], row["id"], terms(row))
+
+
+async def upsert_channels(db: Connection, channels: Sequence[dict[str, Any]], now: datetime) -> None:
+    """Make or change channels in one transaction.
+
+    Each: id, name, locations (ids in order), safety_stock, connection, hold_s, unpaid_s.
+    Raises Refusal `stock.unknown_location`, `connection.unknown`.
+    """
+    async with db.transaction():
+        await db.execute(stored.SQL.raise_version)
+        names = sorted({name for channel in channels for name in channel["locations"]})
+        locations = {row["id"]: row["location_id"] for row in await db.fetch(MASTERS.locations_by_id, names)}
+        connections = await stored.connections(db)
+        rows = []
+        for index, channel in enumerate(channels):
+            for place, name in enumerate(channel["locations"]):
+                if name not in locations:
+                    pointer = f"/channels/{index}/locations/{place}"
+                    raise Refusal("stock.unknown_location", f"There is no location `{name}`.", pointer)
+            connection = channel["connection"]
+            if connection is not None and connection not in connections:
+                raise Refusal(
+                    "connection.unknown",
+                    f"There is no connection `{connection}`.",
+                    f"/channels/{index}/connection",
+                )
+            rows.append(
+                {
+                    "i": channel["id"],
+                    "n": channel["name"],
+                    "l": [locations[name] for name in channel["locations"]],
+                    "s": channel["safety_stock"],
+                    "c": connections.get(connection),
+                    "h": channel["hold_s"],
+                    "u": channel["unpaid_s"],
+                }
+            )
+        await db.execute(SQL.upsert, document(rows), now)
+
+
+async def upsert_connections(db: Connection, connections: Sequence[dict[str, Any]], now: datetime) -> None:
+    """Make or change connections: id, connector, settings."""
+    rows = [{"i": c["id"], "c": c["connector"], "s": c["settings"]} for c in connections]
+    async with db.transaction():
+        await db.execute(stored.SQL.raise_version)
+        await db.execute(SQL.upsert_connections, document(rows), now)

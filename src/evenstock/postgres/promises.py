@@ -1,0 +1,226 @@
+"""Reservations and claims in PostgreSQL: found, locked, and written as the desk decided."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from evenstock.core.booking import PositionKey
+from evenstock.core.reservations import (
+    Asked,
+    Claim,
+    Desk,
+    Identity,
+    ReleaseRow,
+    RequestKey,
+    Reservation,
+    Shipped,
+)
+from evenstock.postgres.channels import terms
+from evenstock.postgres.database import Connection, Record
+from evenstock.postgres.queries import load
+from evenstock.postgres.rows import document, tuples
+
+SQL: Final = load("promises")
+DUE_MAX: Final = 500  # of one sweep, and of one look at positions where there was too little
+OFFERS_MAX: Final = 5  # locations named as alternatives for an item
+
+_asked = msgspec.json.Decoder(tuple[Asked, ...])
+
+
+class Where(msgspec.Struct, frozen=True):
+    """What a reservation asked for, and where it may be placed again."""
+
+    asked: tuple[Asked, ...]
+    locations: tuple[int, ...]
+    identity: Identity | None
+    is_over: bool  # it has expired, or will have soon
+
+
+async def new_ids(db: Connection, number: int) -> list[int]:
+    return [row["reservation_id"] for row in await db.fetch(SQL.new_ids, number)]
+
+
+async def spots_of(db: Connection, reservation_ids: Iterable[int]) -> set[PositionKey]:
+    """Where these reservations claim."""
+    rows = await db.fetch(SQL.spots_of, sorted(reservation_ids))
+    return {(row["item_id"], row["location_id"]) for row in rows}
+
+
+async def asked_of(db: Connection, reservation_ids: Iterable[int], soon: datetime) -> dict[int, Where]:
+    """What these reservations asked for, and whether their time is over by then."""
+    return {
+        row["reservation_id"]: Where(
+            _asked.decode(row["asked"]),
+            tuple(row["location_ids"] or ()),
+            None if row["order_ref"] is None else (row["channel_id"], row["order_ref"]),
+            row["status"] == "expired" or (row["expires_at"] is not None and row["expires_at"] <= soon),
+        )
+        for row in await db.fetch(SQL.asked_of, sorted(reservation_ids))
+    }
+
+
+async def ids_of_orders(db: Connection, order_refs: Iterable[str]) -> set[int]:
+    """The reservations of these orders, ended ones too."""
+    return {row["reservation_id"] for row in await db.fetch(SQL.ids_of_orders, sorted(order_refs))}
+
+
+async def lock(
+    db: Connection,
+    reservation_ids: Iterable[int],
+    identities: Sequence[Identity] = (),
+    requests: Sequence[RequestKey] = (),
+) -> list[Reservation]:
+    """Lock reservations by number, open identity and request, after their positions; with their claims."""
+    rows = await db.fetch(
+        SQL.lock_reservations,
+        sorted(reservation_ids),
+        [identity[0] for identity in identities],
+        [identity[1] for identity in identities],
+        [request[0] for request in requests],
+        [request[1] for request in requests],
+    )
+    return await _with_claims(db, rows)
+
+
+async def find(db: Connection, reservation_id: int) -> Reservation | None:
+    """A reservation as it is, for whoever asks."""
+    found = await _with_claims(db, await db.fetch(SQL.reservation, reservation_id))
+    return found[0] if found else None
+
+
+async def _with_claims(db: Connection, rows: Sequence[Record]) -> list[Reservation]:
+    if not rows:
+        return []
+    claims: dict[int, list[Claim]] = {row["reservation_id"]: [] for row in rows}
+    for row in await db.fetch(SQL.claims_of, list(claims)):
+        reservation_id, *claim = row.values()
+        claims[reservation_id].append(msgspec.structs.replace(Claim(*claim), is_new=False))
+    return [
+        Reservation(
+            reservation_id=row["reservation_id"],
+            channel_id=row["channel_id"],
+            channel=row["channel"],
+            order_ref=row["order_ref"],
+            status=row["status"],
+            all_or_nothing=row["all_or_nothing"],
+            asked=_asked.decode(row["asked"]),
+            terms=terms(row),
+            expires_at=row["expires_at"],
+            reason=row["reason"],
+            created_at=row["created_at"],
+            claims=claims[row["reservation_id"]],
+        )
+        for row in rows
+    ]
+
+
+async def requests(db: Connection, keys: Sequence[RequestKey]) -> dict[RequestKey, tuple[bytes, int]]:
+    """What was granted under these keys: digest of the request, and the reservation."""
+    if not keys:
+        return {}
+    rows = await db.fetch(SQL.requests, [key[0] for key in keys], [key[1] for key in keys])
+    return {(row["caller"], row["key"]): (row["request_sha256"], row["reservation_id"]) for row in rows}
+
+
+async def releases(db: Connection, keys: Sequence[tuple[int, str]]) -> list[ReleaseRow]:
+    """What was released under these keys of these reservations."""
+    if not keys:
+        return []
+    rows = await db.fetch(SQL.releases, [key[0] for key in keys], [key[1] for key in keys])
+    return [ReleaseRow(*row.values()) for row in rows]
+
+
+async def unclaimed(db: Connection, order_refs: Iterable[str]) -> list[Shipped]:
+    """Units that left for these orders before anybody had promised them."""
+    wanted = sorted(set(order_refs))
+    return [Shipped(*row.values()) for row in await db.fetch(SQL.unclaimed, wanted)] if wanted else []
+
+
+async def unclaimed_facts(db: Connection, fact_ids: Iterable[int]) -> set[int]:
+    """Which of these shipments have units that nobody promised."""
+    return {row["fact_id"] for row in await db.fetch(SQL.unclaimed_facts, sorted(fact_ids))}
+
+
+async def shipments_of(db: Connection, fact_ids: Iterable[int]) -> list[Shipped]:
+    """What these facts shipped and was not taken back, by claim."""
+    return [Shipped(*row.values()) for row in await db.fetch(SQL.shipments_of, sorted(fact_ids))]
+
+
+async def due(db: Connection, now: datetime) -> list[int]:
+    """Reservations whose time is over, oldest first."""
+    return [row["reservation_id"] for row in await db.fetch(SQL.due, now, DUE_MAX)]
+
+
+async def due_at(db: Connection, spots: Iterable[PositionKey], now: datetime) -> set[int]:
+    """Reservations whose time is over and that still claim at these positions."""
+    keys = sorted(spots)
+    rows = await db.fetch(SQL.due_at, [key[0] for key in keys], [key[1] for key in keys], now, DUE_MAX)
+    return {row["reservation_id"] for row in rows}
+
+
+async def offers(db: Connection, item_ids: Iterable[int]) -> dict[int, list[tuple[int, int]]]:
+    """Where there is something of these items: (location_id, units), most first."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for item_id, location_id, offer in await db.fetch(SQL.offers, sorted(item_ids), OFFERS_MAX):
+        found.setdefault(item_id, []).append((location_id, offer))
+    return found
+
+
+async def try_sweeping(db: Connection) -> bool:
+    """Whether this transaction is the one that sweeps."""
+    return bool(await db.fetchval(SQL.try_sweeping))
+
+
+async def write(db: Connection, ledger_seq: int, desk: Desk) -> bool:
+    """Write what the desk decided, with the ledger's order held. False when another process made one of them first."""
+    made = [found for found in desk.touched.values() if found.is_new]
+    changed = [found for found in desk.touched.values() if not found.is_new]
+    pairs = [(found, claim) for found in desk.touched.values() for claim in found.claims]
+    row = await db.fetchrow(
+        SQL.write,
+        ledger_seq,
+        document([_reservation(found) for found in made]),
+        tuples(("r", "s", "e", "w"), ((f.reservation_id, f.status, f.expires_at, f.reason) for f in changed)),
+        document([_claim(found, claim) for found, claim in pairs if claim.is_new]),
+        document([_claim(found, claim) for found, claim in pairs if not claim.is_new]),
+        document(desk.entries),
+        _counters(desk.changes()),
+        tuples(("c", "k", "h", "r"), ((*key, digest, id_) for key, digest, id_ in desk.remembered)),
+    )
+    assert row is not None  # noqa: S101 - it counts
+    if desk.released:
+        rows = ((r.reservation_id, r.key, r.line, r.digest, r.requested, r.released) for r in desk.released)
+        await db.execute(SQL.write_releases, ledger_seq, tuples(("r", "k", "l", "h", "q", "g"), rows))
+    if desk.shipments:
+        shipped = (
+            (
+                number, s.fact_id, s.order_ref, s.item_id, s.location_id, s.reservation_id, s.claim_no, s.units,
+            )
+            for number, s in enumerate(desk.shipments)
+        )  # fmt: skip
+        await db.execute(
+            SQL.write_shipments, ledger_seq, tuples(("n", "a", "o", "i", "l", "r", "c", "u"), shipped)
+        )
+    return bool(row["made"] == len(made) and row["remembered"] == len(desk.remembered))
+
+
+def _reservation(found: Reservation) -> dict[str, Any]:
+    return {
+        "r": found.reservation_id, "c": found.channel_id, "o": found.order_ref, "s": found.status, "a": found.all_or_nothing,
+        "q": msgspec.json.encode(found.asked).decode(), "e": found.expires_at, "w": found.reason, "t": found.created_at,
+    }  # fmt: skip
+
+
+def _claim(found: Reservation, claim: Claim) -> dict[str, Any]:
+    return {
+        "r": found.reservation_id, "n": claim.claim_no, "k": claim.line, "i": claim.item_id, "l": claim.location_id,
+        "g": claim.granted, "s": claim.shipped, "x": claim.released, "c": claim.closed, "a": claim.allocated, "e": found.expires_at,
+    }  # fmt: skip
+
+
+def _counters(changes: Mapping[PositionKey, tuple[int, int]]) -> str:
+    return tuples(
+        ("i", "l", "d", "a"), ((*key, *change) for key, change in changes.items() if change != (0, 0))
+    )

@@ -1,0 +1,148 @@
+-- Reservations and claims. Lock order: positions, then reservations (by number), then the ledger's order.
+
+-- name: new_ids
+select nextval('reservation_ids') as reservation_id from generate_series(1, $1);
+
+-- name: spots_of
+-- Where reservations claim, so that their positions can be locked before they are: whoever changes a claim holds its position.
+select distinct item_id, location_id from claims where reservation_id = any ($1::bigint[]) and not closed;
+
+-- name: asked_of
+-- What reservations asked for and where they may be placed again.
+select r.reservation_id, r.channel_id, r.order_ref, r.asked, r.status, r.expires_at, c.location_ids from reservations r left join channels c using (channel_id)
+where r.reservation_id = any ($1::bigint[]);
+
+-- name: ids_of_orders
+-- The reservations of orders, ended ones too.
+select reservation_id from reservations where order_ref = any ($1::text[]);
+
+-- name: lock_reservations
+-- By number, by the order they are open for, and by the requests that made them; locked by number.
+select r.reservation_id, r.channel_id, c.id as channel, r.order_ref, r.status, r.all_or_nothing, r.asked, r.expires_at, r.reason,
+    r.created_at, c.location_ids, c.safety_stock, c.hold_s, c.unpaid_s
+from reservations r left join channels c using (channel_id)
+where r.reservation_id in (
+    select unnest($1::bigint[])
+    union all
+    select o.reservation_id from unnest($2::integer[], $3::text[]) as k(channel_id, order_ref)
+    join reservations o on o.order_ref = k.order_ref and coalesce(o.channel_id, 0) = coalesce(k.channel_id, 0) and not o.ended
+    union all
+    select i.reservation_id from unnest($4::text[], $5::text[]) as k(caller, key) join idempotency_keys i using (caller, key)
+)
+order by r.reservation_id
+for update of r;
+
+-- name: claims_of
+select reservation_id, claim_no, line, item_id, location_id, granted, shipped, released, closed, allocated
+from claims where reservation_id = any ($1::bigint[])
+order by reservation_id, claim_no;
+
+-- name: requests
+select i.caller, i.key, i.request_sha256, i.reservation_id
+from unnest($1::text[], $2::text[]) as k(caller, key) join idempotency_keys i using (caller, key);
+
+-- name: releases
+select r.reservation_id, r.key, r.line, r.request_sha256, r.requested, r.released
+from unnest($1::bigint[], $2::text[]) as k(reservation_id, key) join releases r using (reservation_id, key)
+order by r.reservation_id, r.key, r.line;
+
+-- name: unclaimed
+-- Units that left for these orders before anybody had promised them.
+select fact_id, order_ref, item_id, location_id, sum(units)::bigint as units
+from shipments where order_ref = any ($1::text[]) and reservation_id is null
+group by fact_id, order_ref, item_id, location_id having sum(units) > 0
+order by fact_id, item_id, location_id;
+
+-- name: unclaimed_facts
+-- Which of these shipments have units that nobody promised.
+select fact_id from shipments where fact_id = any ($1::bigint[]) and reservation_id is null group by fact_id having sum(units) > 0;
+
+-- name: shipments_of
+-- What is left of shipments, by claim, for their voids.
+select fact_id, order_ref, item_id, location_id, sum(units)::bigint as units, reservation_id, claim_no
+from shipments where fact_id = any ($1::bigint[])
+group by fact_id, order_ref, item_id, location_id, reservation_id, claim_no having sum(units) > 0
+order by fact_id, item_id, location_id, reservation_id, claim_no;
+
+-- name: due
+-- What is over its time, oldest first.
+select reservation_id from reservations where not ended and expires_at <= $1 order by expires_at limit $2;
+
+-- name: due_at
+-- What is over its time at positions where there was too little, whether a sweeper came by or not.
+select distinct c.reservation_id
+from unnest($1::integer[], $2::integer[]) as k(item_id, location_id)
+join claims c using (item_id, location_id)
+where c.open > 0 and c.expires_at <= $3
+limit $4;
+
+-- name: offers
+-- Where else there is something of these items.
+select t.item_id, o.location_id, o.offer
+from unnest($1::integer[]) as t(item_id)
+cross join lateral (
+    select p.location_id, p.sellable - p.reserved - p.allocated as offer from positions p
+    where p.item_id = t.item_id and p.sellable - p.reserved - p.allocated > 0
+    order by 2 desc, 1 limit $2
+) as o
+order by t.item_id, o.offer desc, o.location_id;
+
+-- name: write
+-- Everything that the desk decided: new reservations and claims, changed ones, entries, counters by relative deltas. Tells how
+-- many new ones and how many new requests there are: fewer than meant means that another process was first.
+with made as (
+    insert into reservations (reservation_id, channel_id, order_ref, status, all_or_nothing, asked, expires_at, reason, created_at)
+    select r, c, o, s, a, q, e, w, t from json_to_recordset($2::json) as n(r bigint, c integer, o text, s text, a boolean, q text,
+        e timestamptz, w text, t timestamptz)
+    order by o, c
+    on conflict do nothing
+    returning 1
+), changed as (
+    update reservations r set status = n.s, expires_at = n.e, reason = n.w
+    from json_to_recordset($3::json) as n(r bigint, s text, e timestamptz, w text)
+    where r.reservation_id = n.r
+), claimed as (
+    insert into claims (reservation_id, claim_no, line, item_id, location_id, granted, shipped, released, closed, allocated, expires_at)
+    select r, n, k, i, l, g, s, x, c, a, e from json_to_recordset($4::json) as n(r bigint, n integer, k text, i integer, l integer,
+        g bigint, s bigint, x bigint, c boolean, a boolean, e timestamptz)
+), moved as (
+    update claims o set shipped = n.s, released = n.x, closed = n.c, allocated = n.a, expires_at = n.e
+    from json_to_recordset($5::json) as n(r bigint, n integer, s bigint, x bigint, c boolean, a boolean, e timestamptz)
+    where o.reservation_id = n.r and o.claim_no = n.n
+), noted as (
+    insert into claim_entries (ledger_seq, ordinal, reservation_id, claim_no, item_id, location_id, kind, reserved, allocated,
+        seen_sellable, seen_reserved, seen_allocated, seen_safety)
+    select $1, n, r, c, i, l, k, d, a, (s ->> 0)::bigint, (s ->> 1)::bigint, (s ->> 2)::bigint, (s ->> 3)::bigint
+    from json_to_recordset($6::json) as n(n integer, r bigint, c integer, i integer, l integer, k text, d bigint, a bigint, s json)
+), counted as (
+    update positions p set reserved = p.reserved + n.d, allocated = p.allocated + n.a
+    from json_to_recordset($7::json) as n(i integer, l integer, d bigint, a bigint)
+    where p.item_id = n.i and p.location_id = n.l
+), remembered as (
+    insert into idempotency_keys (caller, key, request_sha256, reservation_id, ledger_seq)
+    select c, k, decode(h, 'base64'), r, $1 from json_to_recordset($8::json) as n(c text, k text, h text, r bigint)
+    order by c, k
+    on conflict do nothing
+    returning 1
+)
+select (select count(*) from made) as made, (select count(*) from remembered) as remembered;
+
+-- name: write_releases
+insert into releases (reservation_id, key, line, request_sha256, requested, released, ledger_seq)
+select r, k, l, decode(h, 'base64'), q, g, $1
+from json_to_recordset($2::json) as n(r bigint, k text, l text, h text, q bigint, g bigint);
+
+-- name: write_shipments
+insert into shipments (fact_id, ordinal, order_ref, item_id, location_id, reservation_id, claim_no, units, ledger_seq)
+select a, n, o, i, l, r, c, u, $1
+from json_to_recordset($2::json) as t(n integer, a bigint, o text, i integer, l integer, r bigint, c integer, u bigint);
+
+-- name: reservation
+select r.reservation_id, r.channel_id, c.id as channel, r.order_ref, r.status, r.all_or_nothing, r.asked, r.expires_at, r.reason,
+    r.created_at, c.location_ids, c.safety_stock, c.hold_s, c.unpaid_s
+from reservations r left join channels c using (channel_id)
+where r.reservation_id = $1;
+
+-- name: try_sweeping
+-- One sweeper at a time is enough; what it does is right without this.
+select pg_try_advisory_xact_lock(hashtextextended('evenstock/sweeping/' || current_schema(), 0));

@@ -1,0 +1,208 @@
+"""Whatever is done to reservations and stock, in any order and in parallel, claims end equal to rows.
+
+Several sellers and a till, each over its own connection, do random things to the same few items. Nobody knows in which
+order they come to be; at the end the counters are the open claims, no grant was above what it saw, every reservation has
+the end that its history allows, and stock is what was received less what left.
+"""
+
+import asyncio
+import random
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evenstock.core.reservations import Answer, Expire, Release
+from evenstock.pipeline.promise import Wanted
+from evenstock.postgres.database import Database
+from hub import NOW, Hub, event, hub, line
+from seller import Seller, allocate, confirm, number, seller, some_of, wish
+
+SKUS = ("TEE", "CAP")
+PLACES = ("A", "B")
+UNITS = 12  # received of each item at each place
+ORDERS = 14
+EXAMPLES = 6
+EXAMPLES_DEEP = 80
+STEPS = 25  # of each actor
+
+
+class Chance:
+    """What an actor does next."""
+
+    def __init__(self, seed: int, mark: str, ids: list[int]) -> None:
+        self._dice = random.Random(seed)  # noqa: S311 - the same every time
+        self._mark = mark
+        self._ids = ids
+        self._keys = 0
+
+    def wanted(self) -> list[Wanted]:
+        return [self._one() for _ in range(self._dice.randint(1, 5))]
+
+    def _one(self) -> Wanted:
+        dice = self._dice
+        known = self._ids[:]
+        if not known or dice.random() < 0.4:
+            lines = tuple((sku, dice.randint(1, 4)) for sku in dice.sample(SKUS, dice.randint(1, 2)))
+            order = f"O-{dice.randrange(ORDERS)}"
+            if dice.random() < 0.5:
+                return wish(
+                    order,
+                    *lines,
+                    channel="web",
+                    partial=dice.random() < 0.3,
+                    seconds=dice.choice((1, 3, 900)),
+                )
+            return wish(order, *lines, at=dice.choice(PLACES), seconds=dice.choice((1, 3, 900)))
+        id_ = dice.choice(known)
+        self._keys += 1
+        return dice.choice((
+            confirm(id_), confirm(id_, paid=False), allocate(id_), allocate(id_, dice.choice(PLACES)), Release(id_),
+            some_of(id_, ("1", dice.randint(1, 5)), key=f"{self._mark}{self._keys}"), Expire(id_),
+        ))  # fmt: skip
+
+    def event(self) -> tuple[dict[str, Any], tuple[str, str], int]:
+        """Something physical, where, and how it changes what is sellable; counts are left to the ledger's own tests."""
+        dice = self._dice
+        self._keys += 1
+        id_, sku, place, units = (
+            f"{self._mark}{self._keys}",
+            dice.choice(SKUS),
+            dice.choice(PLACES),
+            dice.randint(1, 3),
+        )
+        data: dict[str, Any] = {"location": place, "lines": [line(sku, units)]}
+        kind = dice.choice(("sale", "receipt", "ship_order", "ship_order"))
+        if kind == "ship_order":
+            data["order_ref"] = f"O-{dice.randrange(ORDERS)}"
+        return (
+            event(kind, id_, NOW - timedelta(hours=1), data),
+            (sku, place),
+            units if kind == "receipt" else -units,
+        )
+
+
+async def sells(one: Seller, chance: Chance, ids: list[int]) -> None:
+    for _ in range(STEPS):
+        for answer in await one.do(*chance.wanted()):
+            if isinstance(answer, Answer) and answer.is_new:
+                ids.append(number(answer))
+        one.now += timedelta(seconds=1)
+        if one.now.second % 5 == 0:
+            await one.sweep()
+
+
+async def moves(till: Hub, chance: Chance, stock: dict[tuple[str, str], int]) -> None:
+    for _ in range(STEPS):
+        told, spot, change = chance.event()
+        await till.apply(told)
+        stock[spot] += change
+        if chance._dice.random() < 0.2:  # it never was
+            await till.apply(
+                event("void", f"v-{told['id']}", NOW, {"target": told["id"], "goods": "never_left"})
+            )
+            stock[spot] -= change
+
+
+runs = count(1)
+
+
+async def story(database: Database, seed: int) -> None:
+    run = next(runs)
+    async with (
+        hub(database, "pos") as till,
+        hub(database) as other,
+        seller(database) as one,
+        seller(database) as two,
+    ):
+        ids: list[int] = []
+        await till.locations(*PLACES)
+        await till.items(*SKUS)
+        await one.channel("web", *PLACES, safety_stock=1)
+        stock = {(sku, place): 0 for sku in SKUS for place in PLACES}
+        for sku, place in stock:
+            at = NOW - timedelta(hours=2)
+            units = await till.units(sku, place)
+            await till.apply(
+                event(
+                    "receipt", f"g-{run}-{sku}-{place}", at, {"location": place, "lines": [line(sku, UNITS)]}
+                )
+            )
+            stock[sku, place] = units[0] + UNITS
+        await asyncio.gather(
+            sells(one, Chance(seed, f"{run}one", ids), ids),
+            sells(two, Chance(seed + 1, f"{run}two", ids), ids),
+            moves(till, Chance(seed + 2, f"{run}till", ids), stock),
+            moves(other, Chance(seed + 3, f"{run}other", ids), stock),
+        )
+        one.now = max(one.now, two.now) + timedelta(hours=1)
+        while await one.sweep():
+            pass
+        assert {spot: (await till.units(*spot))[0] for spot in stock} == stock
+        assert await till.broken() == []
+        assert await ended_as_they_may(one) == []
+        for id_ in ids:
+            await one.do(Release(id_))
+        assert {await one.claimed(*spot) for spot in stock} == {(0, 0)}
+
+
+async def ended_as_they_may(one: Seller) -> list[int]:
+    """Reservations with two ends: entries after everything was given back, but for what a void or a new grant allows."""
+    rows = await one.db.fetch(
+        "select reservation_id from claim_entries group by reservation_id having sum(reserved + allocated) < 0"
+    )
+    return [row["reservation_id"] for row in rows]
+
+
+def test_claims_end_equal_to_rows_whatever_is_done_in_parallel(
+    shared_database: Database, request: pytest.FixtureRequest
+) -> None:
+    examples = EXAMPLES_DEEP if request.config.getoption("--deep") else EXAMPLES
+
+    @settings(max_examples=examples, deadline=None, database=None, derandomize=True,
+              suppress_health_check=[HealthCheck.too_slow])  # fmt: skip
+    @given(st.integers(0, 10**9))
+    def holds(seed: int) -> None:
+        asyncio.run(story(shared_database, seed))
+
+    holds()
+
+
+async def test_two_sellers_of_one_unit_grant_it_once(database: Database) -> None:
+    async with hub(database, "pos") as till, seller(database) as one, seller(database) as two:
+        await till.locations("A")
+        await till.items("TEE")
+        await till.apply(
+            event("receipt", "g", NOW - timedelta(hours=1), {"location": "A", "lines": [line("TEE", 1)]})
+        )
+        for attempt in range(20):
+            words = await asyncio.gather(
+                one.said(wish(f"a{attempt}", ("TEE", 1))), two.said(wish(f"b{attempt}", ("TEE", 1)))
+            )
+            assert sorted(words) == [["held"], ["reservation.insufficient"]]
+            for row in await one.db.fetch("select reservation_id from reservations where not ended"):
+                await one.do(Release(row["reservation_id"]))
+
+
+async def test_two_servers_asked_for_one_order_make_one_reservation(database: Database) -> None:
+    async with hub(database, "pos") as till, seller(database) as one, seller(database) as two:
+        await till.locations("A", "B")
+        await till.items("TEE")
+        for place in ("A", "B"):
+            await till.apply(
+                event(
+                    "receipt",
+                    place,
+                    NOW - timedelta(hours=1),
+                    {"location": place, "lines": [line("TEE", 99)]},
+                )
+            )
+        for attempt in range(20):
+            first, second = await asyncio.gather(
+                one.said(wish(f"O-{attempt}", ("TEE", 1), at="A")),
+                two.said(wish(f"O-{attempt}", ("TEE", 1), at="B")),
+            )
+            assert sorted([*first, *second]) == ["held", "reservation.changed"]
