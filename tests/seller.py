@@ -12,8 +12,8 @@ from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.promise import (
     No,
     Promising,
-    Wanted,
     WantAllocate,
+    Wanted,
     WantedLine,
     WantReserve,
     promise,

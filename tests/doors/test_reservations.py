@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 
 from conftest import owner
+from doors.served import Client, Served, client, served
 from evenstock.postgres.database import Database
-from served import Client, Served, client, served
 
 CLIENTS = 64
 ATTEMPTS = 2_000

@@ -15,7 +15,7 @@ from evenstock.core.names import internal_id
 from evenstock.core.quantity import PATTERN, Quantity, read
 from evenstock.core.reading import is_identifier
 from evenstock.core.reservations import Confirm, Release, ReservationTold, told
-from evenstock.pipeline.promise import No, Wanted, WantAllocate, WantedLine, WantReserve
+from evenstock.pipeline.promise import No, WantAllocate, Wanted, WantedLine, WantReserve
 from evenstock.postgres import promises
 
 LINES_MAX: Final = 500

@@ -345,8 +345,8 @@ class Desk:
         positions: Mapping[PositionKey, Position],
         reservations: Iterable[Reservation] = (),
         *,
-        names: Mapping[int, str] = {},  # noqa: B006 - never changed
-        requests: Mapping[RequestKey, tuple[bytes, int]] = {},  # noqa: B006 - never changed
+        names: Mapping[int, str] = {},
+        requests: Mapping[RequestKey, tuple[bytes, int]] = {},
         releases: Iterable[ReleaseRow] = (),
     ) -> None:
         self.now = now
