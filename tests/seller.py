@@ -9,7 +9,16 @@ from evenstock.core.events import ItemRef
 from evenstock.core.quantity import Quantity
 from evenstock.core.reservations import Answer, Confirm, Release
 from evenstock.pipeline.apply import Memory
-from evenstock.pipeline.promise import No, Promising, Wanted, WantAllocate, WantedLine, WantReserve, promise, sweep
+from evenstock.pipeline.promise import (
+    No,
+    Promising,
+    WantAllocate,
+    Wanted,
+    WantedLine,
+    WantReserve,
+    promise,
+    sweep,
+)
 from evenstock.postgres import channels, faults
 from evenstock.postgres.database import Connection, Database
 from evenstock.postgres.stock import LocationNames, exceptions, positions_of
@@ -72,7 +81,14 @@ class Seller:
         """Everything that a refusal must not change."""
         return [
             tuple(row.values())
-            for table in ("claim_entries", "reservations", "claims", "batches", "positions", "idempotency_keys")
+            for table in (
+                "claim_entries",
+                "reservations",
+                "claims",
+                "batches",
+                "positions",
+                "idempotency_keys",
+            )
             for row in await self.db.fetch(f"select * from {table} order by 1, 2")  # noqa: S608
         ]
 

@@ -44,7 +44,9 @@ def served(database: Database, number: int = 1) -> Iterator[list[Served]]:
         "--log-level", "error",
     ]  # fmt: skip
     processes = [
-        subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
+        subprocess.Popen(  # noqa: S603 - our own server
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
+        )
         for _ in range(number)
     ]
     try:
@@ -75,7 +77,9 @@ class Client:
 
     async def post(self, path: str, body: Any = None, *, url: str = "", **headers: str) -> tuple[int, Any]:
         named = {name.replace("_", "-"): text for name, text in headers.items()}
-        async with self._session.post((url or self.url) + path, json=body if body is not None else {}, headers=named) as answer:
+        async with self._session.post(
+            (url or self.url) + path, json=body if body is not None else {}, headers=named
+        ) as answer:
             return answer.status, json.loads(await answer.read())
 
     async def get(self, path: str) -> tuple[int, Any]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from served import Client, Served, client, served
 
 from conftest import owner
 from evenstock.postgres.database import Database
-from served import Client, Served, client, served
 
 CLIENTS = 64
 ATTEMPTS = 2_000
@@ -41,7 +41,9 @@ async def rush(shop: Client, servers: list[Served], orders: list[int]) -> dict[i
         while waiting:
             wanted = waiting.pop()
             try:
-                answer = await shop.post("/v1/reservations", order(wanted), url=servers[at % len(servers)].url)
+                answer = await shop.post(
+                    "/v1/reservations", order(wanted), url=servers[at % len(servers)].url
+                )
             except (aiohttp.ClientError, ConnectionError):
                 waiting.append(wanted)  # not known what became of it: the same again, elsewhere
                 at += 1
@@ -62,7 +64,9 @@ async def held_units(database: Database) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("processes", [1, 3])
-async def test_of_the_last_thousand_units_exactly_a_thousand_are_granted(database: Database, processes: int) -> None:
+async def test_of_the_last_thousand_units_exactly_a_thousand_are_granted(
+    database: Database, processes: int
+) -> None:
     with served(database, processes) as servers:
         async with client(database, servers[0].url) as shop:
             await stocked(shop, UNITS)
@@ -74,23 +78,29 @@ async def test_of_the_last_thousand_units_exactly_a_thousand_are_granted(databas
     assert await held_units(database) == (UNITS, UNITS)
 
 
-async def test_no_unit_is_lost_or_granted_twice_when_a_server_is_killed_in_the_middle(database: Database) -> None:
+async def test_no_unit_is_lost_or_granted_twice_when_a_server_is_killed_in_the_middle(
+    database: Database,
+) -> None:
     with served(database, 2) as servers:
         async with client(database, servers[0].url) as shop:
             await stocked(shop, UNITS)
 
             async def power_failure() -> None:
                 async with owner(database) as db:
-                    while await db.fetchval("select count(*) from reservations") < UNITS // 4:
+                    while await db.fetchval("select count(*) from reservations") < UNITS // 4:  # noqa: ASYNC110 - the server has no event for it
                         await asyncio.sleep(0.01)
                 servers[1].kill()
 
             answers, _ = await asyncio.gather(rush(shop, servers, list(range(ATTEMPTS))), power_failure())
             granted = {
-                number for number, found in answers.items() if any(status in {200, 201} for status, _ in found)
+                number
+                for number, found in answers.items()
+                if any(status in {200, 201} for status, _ in found)
             }
             assert len(granted) == UNITS
-            again = {number: await shop.post("/v1/reservations", order(number)) for number in sorted(granted)[:50]}
+            again = {
+                number: await shop.post("/v1/reservations", order(number)) for number in sorted(granted)[:50]
+            }
             assert {status for status, _ in again.values()} == {200}
     assert await held_units(database) == (UNITS, UNITS)
 
@@ -101,7 +111,9 @@ async def test_the_life_of_a_reservation(database: Database) -> None:
             await stocked(shop, 5)
             status, made = await shop.post("/v1/reservations", order(1, 2))
             assert (status, made["status"]) == (201, "held")
-            assert made["lines"][0]["locations"] == [{"id": "0107", "quantity": 2, "reserved": 2, "allocated": 0}]
+            assert made["lines"][0]["locations"] == [
+                {"id": "0107", "quantity": 2, "reserved": 2, "allocated": 0}
+            ]
             path = f"/v1/reservations/{made['id']}"
             assert await shop.get(path) == (200, made)
             for command, body, expected in (
@@ -122,7 +134,9 @@ async def test_too_little_answers_409_with_alternatives(database: Database) -> N
             await stocked(shop, 5)
             status, problem = await shop.post("/v1/reservations", order(1, 6))
             assert (status, problem["code"]) == (409, "reservation.insufficient")
-            assert problem["alternatives"] == [{"line": "1", "sku": "TEE", "location": "0107", "available": 5}]
+            assert problem["alternatives"] == [
+                {"line": "1", "sku": "TEE", "location": "0107", "available": 5}
+            ]
 
 
 @pytest.mark.parametrize(

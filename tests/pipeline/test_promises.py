@@ -37,7 +37,9 @@ def sale(id_: str, units: int, location: str = "A") -> dict[str, Any]:
 
 def shipment(id_: str, units: int, order_ref: str | None, location: str = "A", **more: Any) -> dict[str, Any]:
     named = {} if order_ref is None else {"order_ref": order_ref}
-    return event("ship_order", id_, AN_HOUR_AGO, {"location": location, "lines": [line("TEE", units)], **named, **more})
+    return event(
+        "ship_order", id_, AN_HOUR_AGO, {"location": location, "lines": [line("TEE", units)], **named, **more}
+    )
 
 
 # Granting ------------------------------------------------------------------------------------------------------------
@@ -212,7 +214,9 @@ async def test_over_release_releases_what_there_is_and_tells_the_excess(database
     async with shop(database, A=10) as (_, sells):
         held = await sells.hold("O-1", quantity=10)
         answer = only(await sells.do(some_of(held, ("1", 12))))
-        assert [(bytes(each.released), bytes(each.excess)) for each in answer.reservation.released] == [(b"10", b"2")]
+        assert [(bytes(each.released), bytes(each.excess)) for each in answer.reservation.released] == [
+            (b"10", b"2")
+        ]
         assert answer.reservation.status == "released"
         assert await sells.offer() == 10
 
@@ -274,7 +278,9 @@ async def test_example_32_a_count_below_the_claims_is_shown_with_the_orders(data
         (detail,) = await sells.open_details("stock.overcommitted")
         assert "O-1 (3), O-2 (1)" in detail
         await books.apply(receipt("g-2", 1))
-        await books.apply(event("count", "c-2", NOW, {"location": "A", "lines": [line("TEE", 4, bucket="sellable")]}))
+        await books.apply(
+            event("count", "c-2", NOW, {"location": "A", "lines": [line("TEE", 4, bucket="sellable")]})
+        )
         assert await sells.open_details("stock.overcommitted") == []
 
 
@@ -327,7 +333,9 @@ async def test_example_36_a_shipment_after_the_release_is_booked_and_shown(datab
         assert len(await sells.open_details("stock.shipped_without_claim")) == 1
 
 
-async def test_example_37_an_order_that_was_shipped_before_it_was_known_claims_nothing_more(database: Database) -> None:
+async def test_example_37_an_order_that_was_shipped_before_it_was_known_claims_nothing_more(
+    database: Database,
+) -> None:
     async with shop(database, A=10) as (books, sells):
         await books.apply(shipment("s-1", 2, "O-1"))
         assert len(await sells.open_details("stock.shipped_without_claim")) == 1
@@ -412,4 +420,6 @@ async def then(sells: Seller, known_at: int | None) -> Any:
     from evenstock.postgres.stock import position_then  # noqa: PLC0415
 
     as_of = None if known_at is not None else sells.now
-    return await position_then(sells.db, "TEE", sells.memory.names, as_of=as_of, known_at=known_at, now=sells.now)
+    return await position_then(
+        sells.db, "TEE", sells.memory.names, as_of=as_of, known_at=known_at, now=sells.now
+    )

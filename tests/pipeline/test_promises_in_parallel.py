@@ -49,7 +49,13 @@ class Chance:
             lines = tuple((sku, dice.randint(1, 4)) for sku in dice.sample(SKUS, dice.randint(1, 2)))
             order = f"O-{dice.randrange(ORDERS)}"
             if dice.random() < 0.5:
-                return wish(order, *lines, channel="web", partial=dice.random() < 0.3, seconds=dice.choice((1, 3, 900)))
+                return wish(
+                    order,
+                    *lines,
+                    channel="web",
+                    partial=dice.random() < 0.3,
+                    seconds=dice.choice((1, 3, 900)),
+                )
             return wish(order, *lines, at=dice.choice(PLACES), seconds=dice.choice((1, 3, 900)))
         id_ = dice.choice(known)
         self._keys += 1
@@ -62,19 +68,27 @@ class Chance:
         """Something physical, where, and how it changes what is sellable; counts are left to the ledger's own tests."""
         dice = self._dice
         self._keys += 1
-        id_, sku, place, units = f"{self._mark}{self._keys}", dice.choice(SKUS), dice.choice(PLACES), dice.randint(1, 3)
+        id_, sku, place, units = (
+            f"{self._mark}{self._keys}",
+            dice.choice(SKUS),
+            dice.choice(PLACES),
+            dice.randint(1, 3),
+        )
         data: dict[str, Any] = {"location": place, "lines": [line(sku, units)]}
         kind = dice.choice(("sale", "receipt", "ship_order", "ship_order"))
         if kind == "ship_order":
             data["order_ref"] = f"O-{dice.randrange(ORDERS)}"
-        return event(kind, id_, NOW - timedelta(hours=1), data), (sku, place), units if kind == "receipt" else -units
+        return (
+            event(kind, id_, NOW - timedelta(hours=1), data),
+            (sku, place),
+            units if kind == "receipt" else -units,
+        )
 
 
 async def sells(one: Seller, chance: Chance, ids: list[int]) -> None:
     for _ in range(STEPS):
-        for answer in await one.do(*chance.wanted()):
-            if isinstance(answer, Answer) and answer.is_new:
-                ids.append(number(answer))
+        answers = await one.do(*chance.wanted())
+        ids += [number(answer) for answer in answers if isinstance(answer, Answer) and answer.is_new]
         one.now += timedelta(seconds=1)
         if one.now.second % 5 == 0:
             await one.sweep()
@@ -86,7 +100,9 @@ async def moves(till: Hub, chance: Chance, stock: dict[tuple[str, str], int]) ->
         await till.apply(told)
         stock[spot] += change
         if chance._dice.random() < 0.2:  # it never was
-            await till.apply(event("void", f"v-{told['id']}", NOW, {"target": told["id"], "goods": "never_left"}))
+            await till.apply(
+                event("void", f"v-{told['id']}", NOW, {"target": told["id"], "goods": "never_left"})
+            )
             stock[spot] -= change
 
 
@@ -95,7 +111,12 @@ runs = count(1)
 
 async def story(database: Database, seed: int) -> None:
     run = next(runs)
-    async with hub(database, "pos") as till, hub(database) as other, seller(database) as one, seller(database) as two:
+    async with (
+        hub(database, "pos") as till,
+        hub(database) as other,
+        seller(database) as one,
+        seller(database) as two,
+    ):
         ids: list[int] = []
         await till.locations(*PLACES)
         await till.items(*SKUS)
@@ -104,7 +125,11 @@ async def story(database: Database, seed: int) -> None:
         for sku, place in stock:
             at = NOW - timedelta(hours=2)
             units = await till.units(sku, place)
-            await till.apply(event("receipt", f"g-{run}-{sku}-{place}", at, {"location": place, "lines": [line(sku, UNITS)]}))
+            await till.apply(
+                event(
+                    "receipt", f"g-{run}-{sku}-{place}", at, {"location": place, "lines": [line(sku, UNITS)]}
+                )
+            )
             stock[sku, place] = units[0] + UNITS
         await asyncio.gather(
             sells(one, Chance(seed, f"{run}one", ids), ids),
@@ -149,9 +174,13 @@ async def test_two_sellers_of_one_unit_grant_it_once(database: Database) -> None
     async with hub(database, "pos") as till, seller(database) as one, seller(database) as two:
         await till.locations("A")
         await till.items("TEE")
-        await till.apply(event("receipt", "g", NOW - timedelta(hours=1), {"location": "A", "lines": [line("TEE", 1)]}))
+        await till.apply(
+            event("receipt", "g", NOW - timedelta(hours=1), {"location": "A", "lines": [line("TEE", 1)]})
+        )
         for attempt in range(20):
-            words = await asyncio.gather(one.said(wish(f"a{attempt}", ("TEE", 1))), two.said(wish(f"b{attempt}", ("TEE", 1))))
+            words = await asyncio.gather(
+                one.said(wish(f"a{attempt}", ("TEE", 1))), two.said(wish(f"b{attempt}", ("TEE", 1)))
+            )
             assert sorted(words) == [["held"], ["reservation.insufficient"]]
             for row in await one.db.fetch("select reservation_id from reservations where not ended"):
                 await one.do(Release(row["reservation_id"]))
@@ -162,9 +191,17 @@ async def test_two_servers_asked_for_one_order_make_one_reservation(database: Da
         await till.locations("A", "B")
         await till.items("TEE")
         for place in ("A", "B"):
-            await till.apply(event("receipt", place, NOW - timedelta(hours=1), {"location": place, "lines": [line("TEE", 99)]}))
+            await till.apply(
+                event(
+                    "receipt",
+                    place,
+                    NOW - timedelta(hours=1),
+                    {"location": place, "lines": [line("TEE", 99)]},
+                )
+            )
         for attempt in range(20):
             first, second = await asyncio.gather(
-                one.said(wish(f"O-{attempt}", ("TEE", 1), at="A")), two.said(wish(f"O-{attempt}", ("TEE", 1), at="B"))
+                one.said(wish(f"O-{attempt}", ("TEE", 1), at="A")),
+                two.said(wish(f"O-{attempt}", ("TEE", 1), at="B")),
             )
             assert sorted([*first, *second]) == ["held", "reservation.changed"]

@@ -46,8 +46,15 @@ async def promise_some(shop: Hub, sells: Seller) -> None:
 
     await shop.apply(told("receipt", "mugs", 20))
     await hold("held", 2)
-    worked, part, gone, sent = await hold("worked", 3), await hold("part", 4), await hold("gone", 1), await hold("sent", 2)
+    worked, part, gone, sent = (
+        await hold("worked", 3),
+        await hold("part", 4),
+        await hold("gone", 1),
+        await hold("sent", 2),
+    )
     await sells.do(confirm(worked), allocate(worked), some_of(part, ("1", 3)), Release(gone), confirm(sent))
     await sells.do(wish("key", ("MUG", 1), at="store-a", key="k-1"))
-    await shop.apply(told("ship_order", "sent", 2, order_ref="sent"), told("ship_order", "lost", 1, order_ref="never seen"))
+    await shop.apply(
+        told("ship_order", "sent", 2, order_ref="sent"), told("ship_order", "lost", 1, order_ref="never seen")
+    )
     await shop.apply(told("sale", "many", 15))

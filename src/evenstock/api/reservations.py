@@ -15,7 +15,7 @@ from evenstock.core.names import internal_id
 from evenstock.core.quantity import PATTERN, Quantity, read
 from evenstock.core.reading import is_identifier
 from evenstock.core.reservations import Confirm, Release, ReservationTold, told
-from evenstock.pipeline.promise import No, Wanted, WantAllocate, WantedLine, WantReserve
+from evenstock.pipeline.promise import No, WantAllocate, Wanted, WantedLine, WantReserve
 from evenstock.postgres import promises
 
 LINES_MAX: Final = 500
@@ -78,7 +78,9 @@ async def post_reservations(call: Call) -> Response:
     body = read_body(call, ReservationInput)
     key = _idempotency_key(call)
     if body.order_ref is None and key is None:
-        raise Refusal("idempotency.required", "The request has neither order_ref nor Idempotency-Key.", "/order_ref")
+        raise Refusal(
+            "idempotency.required", "The request has neither order_ref nor Idempotency-Key.", "/order_ref"
+        )
     lines = tuple(_line(line, index) for index, line in enumerate(body.lines))
     _check_names(body)
     return await _answer(
@@ -132,7 +134,9 @@ async def get_reservation(call: Call) -> Response:
     async with hub.pool.acquire() as db:
         found = await promises.find(db, _id(call))
         if found is None:
-            raise Refusal("reservation.not_found", f"There is no reservation {call.request.path_params['id']}.")
+            raise Refusal(
+                "reservation.not_found", f"There is no reservation {call.request.path_params['id']}."
+            )
         names = await hub.names.read(db, {claim.location_id for claim in found.claims})
     return respond(told(found, names, hub.now()))
 
@@ -140,7 +144,11 @@ async def get_reservation(call: Call) -> Response:
 async def _answer(call: Call, wanted: Wanted) -> Response:
     found = await call.hub.promiser.submit(wanted)
     if isinstance(found, No):
-        members = JSON.encode({"alternatives": found.alternatives}) if found.problem.meaning.status == 409 else b"{}"
+        members = (
+            JSON.encode({"alternatives": found.alternatives})
+            if found.problem.meaning.status == 409
+            else b"{}"
+        )
         return problems.answer(call.request, found.problem, members=members)
     return respond(found.reservation, 201 if found.is_new else 200)
 
@@ -156,7 +164,9 @@ def _id(call: Call) -> int:
 def _idempotency_key(call: Call) -> str | None:
     key = call.request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= IDENTIFIER_MAX and is_identifier(key)):
-        raise Refusal("request.malformed", f"An Idempotency-Key has 1 to {IDENTIFIER_MAX} printable characters.")
+        raise Refusal(
+            "request.malformed", f"An Idempotency-Key has 1 to {IDENTIFIER_MAX} printable characters."
+        )
     return key
 
 
@@ -169,20 +179,34 @@ def _check_names(body: ReservationInput) -> None:
     seen: set[str] = set()
     for index, line in enumerate(body.lines):
         if line.line in seen:
-            raise Refusal("event.repeated_line", f"The line id `{line.line}` stands twice.", f"/lines/{index}/line")
+            raise Refusal(
+                "event.repeated_line", f"The line id `{line.line}` stands twice.", f"/lines/{index}/line"
+            )
         seen.add(line.line)
         if not is_identifier(line.line):
-            raise Refusal("identifier.characters", "The line id has characters that it may not have.", f"/lines/{index}/line")
+            raise Refusal(
+                "identifier.characters",
+                "The line id has characters that it may not have.",
+                f"/lines/{index}/line",
+            )
     if body.order_ref is not None and not is_identifier(body.order_ref):
-        raise Refusal("identifier.characters", "The order_ref has characters that it may not have.", "/order_ref")
+        raise Refusal(
+            "identifier.characters", "The order_ref has characters that it may not have.", "/order_ref"
+        )
 
 
 def _line(line: LineInput, index: int) -> WantedLine:
     ref = line.item
     if (ref.sku is None) + (ref.gtin is None) + (ref.id is None) != 2:
-        raise Refusal("request.malformed", "An item is named by exactly one of sku, gtin and id.", f"/lines/{index}/item")
+        raise Refusal(
+            "request.malformed",
+            "An item is named by exactly one of sku, gtin and id.",
+            f"/lines/{index}/item",
+        )
     if not is_identifier(ref.sku or ref.gtin or ref.id or ""):
-        raise Refusal("identifier.characters", "The item has characters that it may not have.", f"/lines/{index}/item")
+        raise Refusal(
+            "identifier.characters", "The item has characters that it may not have.", f"/lines/{index}/item"
+        )
     return WantedLine(line.line, ref, _quantity(line.quantity, index), line.uom, line.fulfil.pickup_at)
 
 
@@ -192,7 +216,9 @@ def _quantity(amount: str | int, index: int) -> Quantity:
     except ValueError as error:
         raise Refusal("quantity.pattern", f"{error}.", f"/lines/{index}/quantity") from None
     if found.digits <= 0:
-        raise Refusal("quantity.not_positive", f"{found} is not a quantity to promise.", f"/lines/{index}/quantity")
+        raise Refusal(
+            "quantity.not_positive", f"{found} is not a quantity to promise.", f"/lines/{index}/quantity"
+        )
     return found
 
 

@@ -33,8 +33,8 @@ from evenstock.core.events import (
 )
 from evenstock.core.ledger import KnownLine, Move, Scope, moves_for
 from evenstock.core.masters import Item, Location, Masters
-from evenstock.core.quantity import Factor, units
 from evenstock.core.names import internal_id
+from evenstock.core.quantity import Factor, units
 from evenstock.core.reading import is_identifier
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # ahead of ours, before we speak of skew (D5)

@@ -11,6 +11,11 @@ def public_id(reservation_id: int) -> str:
 def internal_id(text: str) -> int | None:
     """The number of `rsv_0000000042`; None when it is no id of ours."""
     digits = text.removeprefix("rsv_")
-    if not text.startswith("rsv_") or not digits.isascii() or not digits.isdigit() or len(digits) > DIGITS_MAX:
+    if (
+        not text.startswith("rsv_")
+        or not digits.isascii()
+        or not digits.isdigit()
+        or len(digits) > DIGITS_MAX
+    ):
         return None
     return int(digits)

@@ -67,7 +67,9 @@ async def fulfil(
     for fact in shipping.facts:
         assert fact.order is not None  # noqa: S101 - only shipments come here
         for move in fact.moves:
-            shipped = Shipped(fact.fact_id, fact.order.order_ref, move.item_id, move.location_id, move.quantity)
+            shipped = Shipped(
+                fact.fact_id, fact.order.order_ref, move.item_id, move.location_id, move.quantity
+            )
             desk.ship(shipped, fact.order.order_ref, fact.order.reservation_id)
     if shipping.voided:
         own = [shipped for shipped in desk.shipments if shipped.fact_id in shipping.voided]

@@ -20,14 +20,22 @@ log = structlog.get_logger()
 class Link:
     """Does work over its session; what is done twice because the session was lost must be safe to do twice."""
 
-    def __init__(self, database: Database, application: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        application: str,
+        prepare: Callable[[Session], Awaitable[None]] | None = None,
+    ) -> None:
         self._database = database
         self._application = application
+        self._prepare = prepare  # of a new session
         self._db: Session | None = None
 
     async def db(self) -> Session:
         if self._db is None or self._db.is_closed():
             self._db = await self._database.connect(application=self._application)
+            if self._prepare is not None:
+                await self._prepare(self._db)
         return self._db
 
     async def through(self, work: Callable[[Session], Awaitable[T]]) -> T:

@@ -20,7 +20,7 @@ from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.link import Link
 from evenstock.pipeline.promise import No, Promising, Wanted, promise, sweep
 from evenstock.postgres.database import Database
-from evenstock.postgres.promises import DUE_MAX
+from evenstock.postgres.promises import DUE_MAX, only_by_key
 from evenstock.postgres.stock import LocationNames
 
 BATCH_MAX: Final = 200  # commands of one transaction
@@ -54,7 +54,7 @@ class Promiser:
         *,
         sweep_every_s: float = SWEEP_EVERY_S,
     ) -> None:
-        self._link = Link(database, "evenstock promises")
+        self._link = Link(database, "evenstock promises", only_by_key)
         self._memory = Promising(Memory(), names)
         self._now = now
         self._sweep_every_s = sweep_every_s
@@ -140,11 +140,15 @@ class Promiser:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a batch can raise must not stop the lane
                 self._memory.memory.forget()
-                log.warning("promises.failed", commands=len(wanted), attempt=attempt + 1, error=repr(error)[:500])
+                log.warning(
+                    "promises.failed", commands=len(wanted), attempt=attempt + 1, error=repr(error)[:500]
+                )
                 fault = error
         if len(wanted) == 1:
             log.error("promise.failed", command=repr(wanted[0])[:500], exc_info=fault)
-            return [No(Problem("hub.bug", "We could not decide this; it is our fault, and the logs say more."))]
+            return [
+                No(Problem("hub.bug", "We could not decide this; it is our fault, and the logs say more."))
+            ]
         middle = len(wanted) // 2
         return [*await self._do(wanted[:middle]), *await self._do(wanted[middle:])]
 

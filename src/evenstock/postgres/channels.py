@@ -55,7 +55,9 @@ async def upsert_channels(db: Connection, channels: Sequence[dict[str, Any]], no
             connection = channel["connection"]
             if connection is not None and connection not in connections:
                 raise Refusal(
-                    "connection.unknown", f"There is no connection `{connection}`.", f"/channels/{index}/connection"
+                    "connection.unknown",
+                    f"There is no connection `{connection}`.",
+                    f"/channels/{index}/connection",
                 )
             rows.append(
                 {

@@ -38,6 +38,11 @@ class Where(msgspec.Struct, frozen=True):
     is_over: bool  # it has expired, or will have soon
 
 
+async def only_by_key(db: Connection) -> None:
+    """Plan this session's queries by their keys, however small the tables are now."""
+    await db.execute(SQL.only_by_key)
+
+
 async def new_ids(db: Connection, number: int) -> list[int]:
     return [row["reservation_id"] for row in await db.fetch(SQL.new_ids, number)]
 
@@ -182,9 +187,7 @@ async def write(db: Connection, ledger_seq: int, desk: Desk) -> bool:
         SQL.write,
         ledger_seq,
         document([_reservation(found) for found in made]),
-        tuples(
-            ("r", "s", "e", "w"), ((f.reservation_id, f.status, f.expires_at, f.reason) for f in changed)
-        ),
+        tuples(("r", "s", "e", "w"), ((f.reservation_id, f.status, f.expires_at, f.reason) for f in changed)),
         document([_claim(found, claim) for found, claim in pairs if claim.is_new]),
         document([_claim(found, claim) for found, claim in pairs if not claim.is_new]),
         document(desk.entries),
