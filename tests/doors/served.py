@@ -44,7 +44,7 @@ def served(database: Database, number: int = 1) -> Iterator[list[Served]]:
         "--log-level", "error",
     ]  # fmt: skip
     processes = [
-        subprocess.Popen(
+        subprocess.Popen(  # noqa: S603 - our own server
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
         )
         for _ in range(number)

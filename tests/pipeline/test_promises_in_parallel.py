@@ -87,9 +87,8 @@ class Chance:
 
 async def sells(one: Seller, chance: Chance, ids: list[int]) -> None:
     for _ in range(STEPS):
-        for answer in await one.do(*chance.wanted()):
-            if isinstance(answer, Answer) and answer.is_new:
-                ids.append(number(answer))
+        answers = await one.do(*chance.wanted())
+        ids += [number(answer) for answer in answers if isinstance(answer, Answer) and answer.is_new]
         one.now += timedelta(seconds=1)
         if one.now.second % 5 == 0:
             await one.sweep()

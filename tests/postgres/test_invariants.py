@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from postgres.promised import PLANTED_PROMISES, PLANTED_PROMISES_TOO, promise_some
 
 from conftest import owner
 from evenstock.postgres.database import Database, quoted
 from evenstock.postgres.migrate import known
 from evenstock.postgres.queries import load
 from hub import NOW, Hub, event, hub, line
+from postgres.promised import PLANTED_PROMISES, PLANTED_PROMISES_TOO, promise_some
 from seller import seller
 
 VIEWS = sorted(

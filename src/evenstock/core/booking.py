@@ -227,7 +227,7 @@ def book(
         if position.counts:
             counted_at[spot] = max(entry.counted.counted_at for entry in position.counts)
     for spot in claimed:
-        totals[spot]
+        totals[spot]  # claims alone may begin or end an alarm
     for spot in sorted(totals):
         total = totals[spot]
         booking.changes.append(Change(*spot, total[0], total[1], total[2], total[3], counted_at.get(spot)))

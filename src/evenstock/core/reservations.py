@@ -291,7 +291,6 @@ def place(
     """
     taken: dict[PositionKey, int] = defaultdict(int)
     placed: list[Placed] = []
-    short: list[Short] = []
 
     def take(line: Asked, location_id: int, wanted: int) -> int:
         got = min(wanted, max(0, offer(line, location_id) - taken[line.item_id, location_id]))
@@ -301,9 +300,11 @@ def place(
         return got
 
     free = [line for line in asked if line.pickup is None]
-    for line in asked:
-        if line.pickup is not None and (got := take(line, line.pickup, line.units)) < line.units:
-            short.append(Short(line, got))
+    short = [
+        Short(line, got)
+        for line in asked
+        if line.pickup is not None and (got := take(line, line.pickup, line.units)) < line.units
+    ]
     if free:
         whole = _one_for_all(free, locations, offer, taken)
         for line in free:
@@ -345,8 +346,8 @@ class Desk:
         positions: Mapping[PositionKey, Position],
         reservations: Iterable[Reservation] = (),
         *,
-        names: Mapping[int, str] = {},
-        requests: Mapping[RequestKey, tuple[bytes, int]] = {},
+        names: Mapping[int, str] = {},  # never changed
+        requests: Mapping[RequestKey, tuple[bytes, int]] = {},  # never changed
         releases: Iterable[ReleaseRow] = (),
     ) -> None:
         self.now = now
@@ -625,18 +626,21 @@ class Desk:
     # Ends ----------------------------------------------------------------------------------------------------------
 
     def _release(self, found: Reservation, command: Release) -> Answer | Refused:
-        if command.lines is None:
-            if found.is_due(self.now):
-                self._end(found, "expired")
-            if not found.has_ended:
-                found.reason = command.reason
-                self._end(found, "released")
-            if found.status == "fulfilled":
-                return _refused(
-                    "reservation.ended",
-                    f"{public_id(found.reservation_id)} is fulfilled; take it back as a return.",
-                )
-            return self._told(found)
+        if command.lines is not None:
+            return self._release_some(found, command, command.lines)
+        if found.is_due(self.now):
+            self._end(found, "expired")
+        if not found.has_ended:
+            found.reason = command.reason
+            self._end(found, "released")
+        if found.status == "fulfilled":
+            words = f"{public_id(found.reservation_id)} is fulfilled; take it back as a return."
+            return _refused("reservation.ended", words)
+        return self._told(found)
+
+    def _release_some(
+        self, found: Reservation, command: Release, lines: Sequence[tuple[str, Quantity | None]]
+    ) -> Answer | Refused:
         again = self._releases.get((found.reservation_id, command.key))
         if again is not None:
             if again[0].digest != command.digest:
@@ -644,15 +648,9 @@ class Desk:
                     "idempotency.key_reused", "This Idempotency-Key came before with another request."
                 )
             return self._told(found, releases=again)
-        wanted: list[tuple[str, int | None]] = []
-        scales = {line.line: line.scale for line in found.asked}
-        for index, (line, quantity) in enumerate(command.lines):
-            if line not in scales:
-                return _refused("reservation.no_line", f"There is no line `{line}`.", f"/lines/{index}/line")
-            try:
-                wanted.append((line, None if quantity is None else units(quantity, scales[line])))
-            except Refusal as refusal:
-                return _refused(refusal.problem.code, refusal.problem.detail, f"/lines/{index}/quantity")
+        wanted = _in_units(found, lines)
+        if isinstance(wanted, Refused):
+            return wanted
         if found.is_due(self.now):
             self._end(found, "expired")
         rows = [self._release_line(found, command, line, number) for line, number in wanted]
@@ -941,6 +939,22 @@ def _in_words(short: Sequence[Short]) -> str:
         f"{as_number(entry.asked.units, entry.asked.scale)} {entry.asked.sku} can be promised there."
         for entry in short
     )
+
+
+def _in_units(
+    found: Reservation, lines: Sequence[tuple[str, Quantity | None]]
+) -> list[tuple[str, int | None]] | Refused:
+    """Lines to release with their units; None is all of a line."""
+    scales = {line.line: line.scale for line in found.asked}
+    wanted: list[tuple[str, int | None]] = []
+    for index, (line, quantity) in enumerate(lines):
+        if line not in scales:
+            return _refused("reservation.no_line", f"There is no line `{line}`.", f"/lines/{index}/line")
+        try:
+            wanted.append((line, None if quantity is None else units(quantity, scales[line])))
+        except Refusal as refusal:
+            return _refused(refusal.problem.code, refusal.problem.detail, f"/lines/{index}/quantity")
+    return wanted
 
 
 def _content(asked: Sequence[Asked]) -> list[tuple[str, int, int, int]]:

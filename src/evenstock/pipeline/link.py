@@ -20,15 +20,25 @@ log = structlog.get_logger()
 class Link:
     """Does work over its session; what is done twice because the session was lost must be safe to do twice."""
 
-    def __init__(self, database: Database, application: str, *, give_up_s: float = GIVE_UP_S) -> None:
+    def __init__(
+        self,
+        database: Database,
+        application: str,
+        prepare: Callable[[Session], Awaitable[None]] | None = None,
+        *,
+        give_up_s: float = GIVE_UP_S,
+    ) -> None:
         self._database = database
         self._application = application
+        self._prepare = prepare  # of a new session
         self._give_up_s = give_up_s
         self._db: Session | None = None
 
     async def db(self) -> Session:
         if self._db is None or self._db.is_closed():
             self._db = await self._database.connect(application=self._application, one_plan=True)
+            if self._prepare is not None:
+                await self._prepare(self._db)
         return self._db
 
     async def through(self, work: Callable[[Session], Awaitable[T]]) -> T:

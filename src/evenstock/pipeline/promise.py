@@ -253,8 +253,6 @@ class _Needs(msgspec.Struct):
 
 async def _needs(db: Connection, commands: Sequence[Command], also: set[int], now: datetime) -> _Needs:
     needs = _Needs(ids=set(also))
-    revived: set[int] = set()  # what may have to be placed again, perhaps elsewhere
-    moved: set[tuple[int, int]] = set()
     for command in commands:
         if isinstance(command, Reserve):
             needs.spots |= _candidates(command.asked, command.terms.locations)
@@ -264,24 +262,28 @@ async def _needs(db: Connection, commands: Sequence[Command], also: set[int], no
                 needs.requests.append(command.request)
             continue
         needs.ids.add(command.reservation_id)
-        if isinstance(command, Confirm | Allocate):
-            revived.add(command.reservation_id)
-        if isinstance(command, Allocate) and command.location_id is not None:
-            moved.add((command.reservation_id, command.location_id))
         if isinstance(command, Release) and command.lines is not None:
             needs.releases.append((command.reservation_id, command.key))
     if needs.ids:
         needs.spots |= await promises.spots_of(db, needs.ids)
+    await _foresee_places(db, commands, needs, now)
+    return needs
+
+
+async def _foresee_places(db: Connection, commands: Sequence[Command], needs: _Needs, now: datetime) -> None:
+    """Where what has expired may be placed again, and where it may be moved."""
+    revived = {c.reservation_id for c in commands if isinstance(c, Confirm | Allocate)}
+    moved = [c for c in commands if isinstance(c, Allocate) and c.location_id is not None]
     asked = await promises.asked_of(db, revived, now + SOON) if revived else {}
     for where in asked.values():
         if where.is_over:
             needs.spots |= _candidates(where.asked, where.locations)
             if where.identity is not None:
                 needs.identities.append(where.identity)
-    for reservation_id, there in moved:
-        if reservation_id in asked:
-            needs.spots |= {(line.item_id, there) for line in asked[reservation_id].asked}
-    return needs
+    for command in moved:
+        if command.reservation_id in asked and command.location_id is not None:
+            there = command.location_id
+            needs.spots |= {(line.item_id, there) for line in asked[command.reservation_id].asked}
 
 
 def _candidates(asked: Sequence[Asked], locations: Sequence[int]) -> set[PositionKey]:

@@ -20,7 +20,7 @@ from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.link import Link
 from evenstock.pipeline.promise import No, Promising, Wanted, promise, sweep
 from evenstock.postgres.database import Database
-from evenstock.postgres.promises import DUE_MAX
+from evenstock.postgres.promises import DUE_MAX, only_by_key
 from evenstock.postgres.stock import LocationNames
 
 BATCH_MAX: Final = 200  # commands of one transaction
@@ -54,7 +54,7 @@ class Promiser:
         *,
         sweep_every_s: float = SWEEP_EVERY_S,
     ) -> None:
-        self._link = Link(database, "evenstock promises")
+        self._link = Link(database, "evenstock promises", only_by_key)
         self._memory = Promising(Memory(), names)
         self._now = now
         self._sweep_every_s = sweep_every_s

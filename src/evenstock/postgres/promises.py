@@ -38,6 +38,11 @@ class Where(msgspec.Struct, frozen=True):
     is_over: bool  # it has expired, or will have soon
 
 
+async def only_by_key(db: Connection) -> None:
+    """Plan this session's queries by their keys, however small the tables are now."""
+    await db.execute(SQL.only_by_key)
+
+
 async def new_ids(db: Connection, number: int) -> list[int]:
     return [row["reservation_id"] for row in await db.fetch(SQL.new_ids, number)]
 

@@ -1,5 +1,9 @@
 -- Reservations and claims. Lock order: positions, then reservations (by number), then the ledger's order.
 
+-- name: only_by_key
+-- This lane looks everything up by its key. A plan made while the tables were small would read all of them for ever after.
+select set_config(name, 'off', false) from unnest(array['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) as name;
+
 -- name: new_ids
 select nextval('reservation_ids') as reservation_id from generate_series(1, $1);
 

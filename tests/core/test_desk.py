@@ -1,0 +1,134 @@
+"""The desk, in memory: what is placed where, and that shipping, releasing and closing commute (K3)."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evenstock.core.booking import Position, PositionKey
+from evenstock.core.channels import Terms
+from evenstock.core.quantity import Quantity
+from evenstock.core.reservations import (
+    Answer,
+    Asked,
+    Command,
+    Confirm,
+    Desk,
+    Refused,
+    Release,
+    Reserve,
+    Shipped,
+    place,
+)
+
+NOW = datetime(2026, 3, 4, 9, tzinfo=UTC)
+ITEMS = (1, 2)
+PLACES = (1, 2, 3)
+
+stock = st.dictionaries(st.tuples(st.sampled_from(ITEMS), st.sampled_from(PLACES)), st.integers(-2, 6))
+lines = st.lists(
+    st.tuples(st.sampled_from(ITEMS), st.integers(1, 5), st.sampled_from((None, *PLACES))),
+    min_size=1,
+    max_size=4,
+)
+
+
+def asked(*wanted: tuple[int, int, int | None]) -> tuple[Asked, ...]:
+    return tuple(
+        Asked(str(index), item, f"sku-{item}", 0, units, pickup)
+        for index, (item, units, pickup) in enumerate(wanted, 1)
+    )
+
+
+def desk(units: dict[PositionKey, int]) -> Desk:
+    return Desk(NOW, {key: Position((sellable, 0, 0, 0)) for key, sellable in units.items()})
+
+
+def reserve(number: int, wanted: tuple[Asked, ...], *, all_or_nothing: bool = True) -> Reserve:
+    return Reserve(
+        reservation_id=number,
+        channel_id=1,
+        channel="web",
+        order_ref=f"O-{number}",
+        asked=wanted,
+        terms=Terms(PLACES, safety_stock=1),
+        all_or_nothing=all_or_nothing,
+    )
+
+
+@given(stock, lines)
+def test_nothing_is_placed_beyond_what_is_offered_and_nothing_is_left_out_that_fits(
+    units: dict[PositionKey, int], wanted: list[tuple[int, int, int | None]]
+) -> None:
+    def offer(line: Asked, location: int) -> int:
+        return max(0, units.get((line.item_id, location), 0))
+
+    placed, short = place(asked(*wanted), PLACES, offer)
+    taken: dict[PositionKey, int] = {}
+    for each in placed:
+        key = (each.asked.item_id, each.location_id)
+        taken[key] = taken.get(key, 0) + each.units
+        assert each.asked.pickup in {None, each.location_id}
+    assert all(number <= max(0, units.get(key, 0)) for key, number in taken.items())
+    for lacking in short:
+        where = PLACES if lacking.asked.pickup is None else (lacking.asked.pickup,)
+        assert all(
+            units.get((lacking.asked.item_id, location), 0) <= taken.get((lacking.asked.item_id, location), 0)
+            for location in where
+        )
+
+
+@given(stock, st.lists(st.tuples(lines, st.booleans()), max_size=6))
+def test_the_counters_are_the_open_claims_and_never_beyond_the_offer(
+    units: dict[PositionKey, int], orders: list[tuple[list[tuple[int, int, int | None]], bool]]
+) -> None:
+    one = desk(units)
+    for number, (wanted, whole) in enumerate(orders, 1):
+        before = len(one.entries)
+        answer = one.do(reserve(number, asked(*wanted), all_or_nothing=whole))
+        if isinstance(answer, Refused):
+            assert len(one.entries) == before
+    claimed: dict[PositionKey, int] = {}
+    for found in one.touched.values():
+        for claim in found.claims:
+            claimed[claim.spot] = claimed.get(claim.spot, 0) + claim.open
+    assert {key: reserved for key, (reserved, _) in one.changes().items()} == claimed
+    assert all(number <= max(0, units.get(key, 0) - 1) for key, number in claimed.items())
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ship"), st.integers(1, 3)),
+        st.tuples(st.just("release"), st.integers(1, 3)),
+        st.tuples(st.just("confirm"), st.just(0)),
+    ),
+    max_size=4,
+)
+
+
+@given(EVENTS, st.randoms(use_true_random=False))
+def test_shipping_releasing_and_confirming_commute_while_the_reservation_lives(
+    events: list[tuple[str, int]], dice: object
+) -> None:
+    """Together at most what was granted: in any order the same is open, shipped and released."""
+    total = sum(units for _, units in events)
+    shuffled = list(enumerate(events))
+    dice.shuffle(shuffled)  # type: ignore[attr-defined]
+    ends = []
+    for order in (list(enumerate(events)), shuffled):
+        one = desk({(1, 1): 20})
+        assert isinstance(one.do(reserve(1, asked((1, total + 1, 1)))), Answer)
+        for index, (kind, units) in order:
+            if kind == "ship":
+                one.ship(Shipped(index, "O-1", 1, 1, units), "O-1", None)
+            else:
+                one.do(command(index, kind, units))
+        (claim,) = one.reservations[1].claims
+        ends.append((claim.open, claim.shipped, claim.released, one.changes()))
+    assert ends[0] == ends[1]
+
+
+def command(index: int, kind: str, units: int) -> Command:
+    if kind == "confirm":
+        return Confirm(1)
+    return Release(1, f"key-{index}", b"", None, (("1", Quantity(units)),))
