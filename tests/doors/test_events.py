@@ -225,6 +225,7 @@ def example_of(kind: str) -> dict[str, Any]:
         "DispositionDecided.v1": place | {"to": "sellable"},
         "FactVoided.v1": {"target": "SaleRecorded.v1", "goods": "came_back"},
         "CountVoided.v1": {"target": "StockCounted.v1"},
+        "ShipmentConfirmed.v1": place | {"order_ref": "ORD-1"},
     }[kind]
 
 

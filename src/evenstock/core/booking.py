@@ -5,7 +5,7 @@ On-time deltas only add up. A position that is counted, whose count is voided, o
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ import msgspec
 
 from evenstock.core.counting import Correction, Delta, Loaded, NewCount, Rebased, Voided, is_late, rebase
 from evenstock.core.intake import Counted, Fact, TransferLeg
-from evenstock.core.ledger import ZERO, Count, Move, Vector, Why, effect
+from evenstock.core.ledger import ZERO, Count, Move, Vector, Why, add_effect
 
 PositionKey = tuple[int, int]  # (item_id, location_id), in the global lock order
 NO_CLAIMS: Final[Mapping[PositionKey, tuple[int, int]]] = {}
@@ -214,9 +214,7 @@ def book(
         move = entry.move
         spot = (move.item_id, move.location_id)
         if spot not in slow:
-            total = totals[spot]
-            for index, units in enumerate(effect(move.from_place, move.to_place, move.quantity)):
-                total[index] += units
+            add_effect(totals[spot], move.from_place, move.to_place, move.quantity)
     counted_at: dict[PositionKey, datetime] = {}
     for spot, position in slow.items():
         rebased = _rebase(position, known, spot)
@@ -301,12 +299,11 @@ def alarms_of(vector: Sequence[int], claimed: int = 0) -> set[str]:
     return codes
 
 
-def _alarms(spot: PositionKey, before: Position, change: Sequence[int], claims: int) -> Iterable[Alarm]:
+def _alarms(spot: PositionKey, before: Position, change: Sequence[int], claims: int) -> Sequence[Alarm]:
     vector = before.vector
-    after = [old + new for old, new in zip(vector, change, strict=True)]
+    after = (vector[0] + change[0], vector[1] + change[1], vector[2] + change[2], vector[3] + change[3])
     claimed = before.reserved + before.allocated
-    if min(vector) >= 0 and min(after) >= 0 and not claimed and not claims:
-        return
+    if not (claimed or claims) and min(vector) >= 0 and min(after) >= 0:
+        return ()
     had, has = alarms_of(vector, claimed), alarms_of(after, claimed + claims)
-    for code in sorted(had ^ has):
-        yield Alarm(code, *spot, opens=code in has)
+    return [Alarm(code, *spot, opens=code in has) for code in sorted(had ^ has)]

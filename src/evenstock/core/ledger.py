@@ -60,11 +60,16 @@ class Move(msgspec.Struct, frozen=True, gc=False):
 def effect(from_place: Place, to_place: Place, quantity: int) -> Vector:
     """What a movement does to the buckets of its position."""
     change = [0, 0, 0, 0]
-    if from_place in INDEX:
-        change[INDEX[from_place]] -= quantity
-    if to_place in INDEX:
-        change[INDEX[to_place]] += quantity
+    add_effect(change, from_place, to_place, quantity)
     return (change[0], change[1], change[2], change[3])
+
+
+def add_effect(total: list[int], from_place: Place, to_place: Place, quantity: int) -> None:
+    """Add what a movement does to the buckets of its position to a running total."""
+    if from_place in INDEX:
+        total[INDEX[from_place]] -= quantity
+    if to_place in INDEX:
+        total[INDEX[to_place]] += quantity
 
 
 def in_scope(vector: Vector, scope: Scope) -> int:

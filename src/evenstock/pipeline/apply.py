@@ -12,7 +12,7 @@ import msgspec
 from evenstock.core.booking import CountEntry
 from evenstock.core.errors import Problem, Refusal
 from evenstock.core.events import Event, ItemRef
-from evenstock.core.intake import TRANSFERS, Fact, prepare
+from evenstock.core.intake import Fact, is_transfer, prepare
 from evenstock.core.masters import Masters
 from evenstock.core.reading import read_stored
 from evenstock.pipeline import voids
@@ -191,9 +191,10 @@ def _named(incoming: Sequence[Incoming]) -> tuple[list[tuple[int, ItemRef]], lis
     refs: list[tuple[int, ItemRef]] = []
     locations: list[str] = []
     for entry in incoming:
-        data = entry.event.data
-        if isinstance(entry.event, TRANSFERS):
-            locations += (entry.event.data.from_, entry.event.data.to)
+        event = entry.event
+        data = event.data
+        if is_transfer(event):
+            locations += (event.data.from_, event.data.to)
         elif (location := getattr(data, "location", None)) is not None:
             locations.append(location)
         else:

@@ -111,6 +111,7 @@ class Promiser:
             if self._sweep_due:
                 self._sweep_due = False
                 await self._sweep()
+                continue  # we may have been told to stop meanwhile
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
