@@ -30,7 +30,6 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("stock.too_precise", 422, "More decimals than the item has", "Send at most the item's scale, or raise it; a unit must convert exactly."),
         Meaning("stock.negative", 409, "Less than zero", "Nothing is lost. Look for a missed receipt or a late sale, or count the item."),
         Meaning("stock.in_transit_negative", 409, "Received more than was shipped", "Nothing is lost. The shipment is probably late; it closes when the shipment arrives."),
-        Meaning("stock.below_condition", 409, "Counted less than quarantine and damaged hold", "Count each bucket by itself: sellable, quarantine, damaged."),
         Meaning("transfer.short", 409, "Shipped units did not arrive", "Find the units, receive them, or adjust them away."),
         Meaning("return.without_sale", 409, "A return whose sale is not known", "Nothing: the units wait in quarantine; it closes when the sale arrives."),
         # promises

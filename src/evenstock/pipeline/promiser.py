@@ -122,7 +122,7 @@ class Promiser:
             except Refusal as refusal:
                 _fail(taken, refusal)
                 continue
-            except Exception:
+            except Exception:  # logged whole; the lane goes on, and who waits is told
                 self._link.abandon()
                 log.exception("promises.lost", commands=len(taken))
                 _fail(taken, Refusal("hub.memory_away", "The database failed while this was decided."))
@@ -156,7 +156,7 @@ class Promiser:
     async def _sweep(self) -> None:
         try:
             swept = await self._link.through(lambda db: sweep(db, self._memory, self._now))
-        except Exception:
+        except Exception:  # logged whole; the next sweep tries again, and what is due is due without it
             self._link.abandon()
             log.exception("sweep.failed")
             return

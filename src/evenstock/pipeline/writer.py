@@ -162,7 +162,7 @@ class Writer:
         except Refusal as refusal:
             _fail(taken, refusal)
             return
-        except Exception:
+        except Exception:  # logged whole; the lane goes on, and who waits is told
             lane.abandon()
             log.exception("batch.lost", events=len(incoming))
             _fail(taken, Refusal("hub.memory_away", "The database failed while these events were booked."))
@@ -183,7 +183,7 @@ class Writer:
     async def _release(self, lane: Lane, job: _Release) -> None:
         try:
             booked = await lane.release(job.subjects)
-        except Exception:
+        except Exception:  # logged whole; the lane goes on, and who waits is told
             lane.abandon()
             log.exception("release.failed", subjects=len(job.subjects))
             detail = "The masters are stored; what waited for them was not booked yet. Send them again."
