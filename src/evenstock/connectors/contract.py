@@ -1,0 +1,191 @@
+"""What a connector is: code for one vendor or protocol, in a folder of its own.
+
+It translates what a system says into events (`translate`), and tells a system what it should know (`publish`). It decides
+nothing else: when to try again, in which order and how fast is the pipeline's, the same for all. What a try came to is a
+value, an `Outcome`; an exception out of a connector is a fault of the connector.
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import msgspec
+
+JsonObject = dict[str, Any]
+Settings = TypeVar("Settings", bound=msgspec.Struct)
+Told_contra = TypeVar("Told_contra", contravariant=True)
+Bucket = Literal["sellable", "quarantine", "damaged", "in_transit"]
+
+# In ------------------------------------------------------------------------------------------------------------------
+
+
+class Message(msgspec.Struct, frozen=True):
+    """Bytes exactly as received, and what came around them; header names in lower case."""
+
+    body: bytes
+    received_at: datetime
+    headers: Mapping[str, str] = {}
+    name: str = ""  # of the file, the topic or the vendor's kind of message, where it has one
+
+
+class Untranslatable(Exception):  # noqa: N818 - it names what is wrong
+    """A message that cannot be read: a code of core/errors, words, and where in the message."""
+
+    def __init__(self, code: str, detail: str, pointer: str = "") -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.pointer = pointer
+
+
+class Translate(Protocol[Told_contra]):
+    """From a message to events: CloudEvents as JSON objects without `source`, which is the connection and is put in for it.
+
+    The same message gives the same events with the same `id`, whenever and however often it is asked.
+
+    Raises Untranslatable.
+    """
+
+    def __call__(self, settings: Told_contra, message: Message) -> list[JsonObject]: ...
+
+
+# Out -----------------------------------------------------------------------------------------------------------------
+
+
+class Basis(msgspec.Struct, frozen=True):
+    """What a number that a system is told means there (D9); the hub computes it so that no demand is subtracted twice."""
+
+    buckets: tuple[Bucket, ...] = ("sellable",)
+    subtracts_own_orders: bool = False  # the system takes its own open orders off what it is told, by itself
+    mode: Literal["set", "delta"] = "set"
+    decimals: int = 0  # that the system takes; more are cut off, never rounded up
+
+
+class Exposure(msgspec.Struct, frozen=True):
+    """What one channel should see for one item.
+
+    `version` rises with each number told to this target and never falls; `key` is the same in each try of the same number.
+    """
+
+    channel: str
+    sku: str
+    code: str  # the system's own code of the item, else the sku
+    quantity: int | Decimal  # in the item's base unit, to the basis of the connector
+    version: int
+    key: str
+    ledger_seq: int  # the number was computed from the ledger as of this
+    computed_at: datetime
+    trace_id: str | None = None
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """The system has it, and said so; `document` is its own number for it."""
+
+    document: str | None = None
+
+
+class RetryLater(msgspec.Struct, frozen=True, tag=True):
+    """It was not done, for a reason that passes; `after_s` where the system names a time."""
+
+    detail: str
+    after_s: float | None = None
+    cause: Literal["transport", "rate", "busy"] = "transport"
+
+
+class Rejected(msgspec.Struct, frozen=True, tag=True):
+    """The system does not take it, and will not take it as it is."""
+
+    detail: str
+    code: str = "rejected"  # the system's own
+
+
+class Unauthorized(msgspec.Struct, frozen=True, tag=True):
+    """Our credentials are not good for this: nothing else will do better until a person mends them."""
+
+    detail: str
+
+
+class Unknown(msgspec.Struct, frozen=True, tag=True):
+    """It may have been done or not: the answer was cut off."""
+
+    detail: str
+
+
+Outcome = Done | RetryLater | Rejected | Unauthorized | Unknown
+
+
+class Publish(Protocol[Told_contra]):
+    """Tell a system some numbers; one outcome for each, in their order."""
+
+    def __call__(
+        self, settings: Told_contra, world: "World", exposures: Sequence[Exposure]
+    ) -> Awaitable[list[Outcome]]: ...
+
+
+# What a connector is handed ------------------------------------------------------------------------------------------
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What an HTTP server answered; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class NotSent(Exception):  # noqa: N818 - it names what happened
+    """No request left us: no name, no connection, no time. Doing it again cannot do it twice."""
+
+
+class ReplyCut(Exception):  # noqa: N818 - it names what happened
+    """The request left and no whole answer came: it may have been done."""
+
+
+class Http(Protocol):
+    """The one guarded way out. It follows no redirect and keeps to the addresses and sizes that the operator allows.
+
+    Raises NotSent, ReplyCut.
+    """
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] = ...,
+        body: bytes = b"",
+        timeout_s: float = 30.0,
+    ) -> Awaitable[Reply]: ...
+
+
+class Files(Protocol):
+    """A folder of this connection's own, under the data folder; names are plain, never a path."""
+
+    def append(self, name: str, lines: Sequence[bytes]) -> Awaitable[None]: ...  # durable when it returns
+
+
+class World(msgspec.Struct, frozen=True):
+    """What a connector may reach."""
+
+    http: Http | None
+    files: Files
+
+
+# The connector ---------------------------------------------------------------------------------------------------------
+
+
+class Connector(msgspec.Struct, Generic[Settings], frozen=True, kw_only=True):
+    """A connector: what it can do is what it is given.
+
+    `settings` is a record; what it does not know is refused with words when a connection is made. Secrets are held in
+    settings by reference only (`env:NAME`, `secret:NAME`).
+    """
+
+    name: str
+    summary: str  # one sentence, shown where connectors are chosen
+    settings: type[Settings]
+    translate: Translate[Settings] | None = None
+    publish: Publish[Settings] | None = None
+    basis: Basis | None = None  # required where `publish` is
+    exposures_max: int = 100  # that one call of `publish` takes
