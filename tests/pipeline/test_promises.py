@@ -157,6 +157,23 @@ async def test_after_its_end_an_order_is_reserved_anew(database: Database) -> No
         assert await sells.hold("O-1", quantity=1) != first
 
 
+async def test_an_order_is_reserved_anew_in_the_batch_that_ends_its_old_reservation(
+    database_each: Database,
+) -> None:
+    async with shop(database_each, A=3) as (_, sells):
+        first = await sells.hold("O-1", quantity=2)
+        assert await sells.said(Release(first), wish("O-1", ("TEE", 3))) == ["released", "held"]
+        assert await sells.claimed() == (3, 0)
+
+
+async def test_an_order_whose_time_is_over_is_reserved_anew_though_nobody_swept(database: Database) -> None:
+    async with shop(database, A=3) as (_, sells):
+        first = await sells.hold("O-1", quantity=2, seconds=10)
+        sells.now += timedelta(seconds=10)
+        assert await sells.hold("O-1", quantity=3) != first
+        assert await sells.claimed() == (3, 0)
+
+
 async def test_the_same_names_in_two_channels_are_two_orders(database: Database) -> None:
     async with shop(database, A=2) as (_, sells):
         await sells.channel("web", "A")

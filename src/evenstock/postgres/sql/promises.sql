@@ -93,18 +93,21 @@ order by t.item_id, o.offer desc, o.location_id;
 
 -- name: write
 -- Everything that the desk decided: new reservations and claims, changed ones, entries, counters by relative deltas. Tells how
--- many new ones and how many new requests there are: fewer than meant means that another process was first.
-with made as (
-    insert into reservations (reservation_id, channel_id, order_ref, status, all_or_nothing, asked, expires_at, reason, created_at)
-    select r, c, o, s, a, q, e, w, t from json_to_recordset($2::json) as n(r bigint, c integer, o text, s text, a boolean, q text,
-        e timestamptz, w text, t timestamptz)
-    order by o, c
-    on conflict do nothing
-    returning 1
-), changed as (
+-- many new ones and how many new requests there are: fewer than meant means that another process was first. What ends is
+-- written before what is made (`made` waits for the sum of `changed`), for the new one may stand under the order of the old.
+with changed as (
     update reservations r set status = n.s, expires_at = n.e, reason = n.w
     from json_to_recordset($3::json) as n(r bigint, s text, e timestamptz, w text)
     where r.reservation_id = n.r
+    returning 1
+), made as (
+    insert into reservations (reservation_id, channel_id, order_ref, status, all_or_nothing, asked, expires_at, reason, created_at)
+    select r, c, o, s, a, q, e, w, t from json_to_recordset($2::json) as n(r bigint, c integer, o text, s text, a boolean, q text,
+        e timestamptz, w text, t timestamptz)
+    where (select count(*) from changed) >= 0
+    order by o, c
+    on conflict do nothing
+    returning 1
 ), claimed as (
     insert into claims (reservation_id, claim_no, line, item_id, location_id, granted, shipped, released, closed, allocated, expires_at)
     select r, n, k, i, l, g, s, x, c, a, e from json_to_recordset($4::json) as n(r bigint, n integer, k text, i integer, l integer,
