@@ -78,6 +78,11 @@ class Reservation(msgspec.Struct, kw_only=True):
         return sum(claim.open for claim in self.claims)
 
     @property
+    def was_closed(self) -> bool:
+        """Whether it was ended as a whole: given back, or over its time; maybe after some of it was shipped."""
+        return all(claim.closed for claim in self.claims)
+
+    @property
     def shipped(self) -> int:
         return sum(claim.shipped for claim in self.claims)
 

@@ -234,13 +234,13 @@ class Desk:
     def _release(self, found: Reservation, command: Release) -> Answer | Refused:
         if command.lines is not None:
             return self._release_some(found, command, command.lines)
+        if found.status == "fulfilled" and not found.was_closed:
+            words = f"{public_id(found.reservation_id)} is fulfilled; take it back as a return."
+            return refused("reservation.ended", words)
         self._expire_if_due(found)
         if not found.has_ended:
             self.book.close(found, "released")
             found.reason = command.reason
-        if found.status == "fulfilled":
-            words = f"{public_id(found.reservation_id)} is fulfilled; take it back as a return."
-            return refused("reservation.ended", words)
         return self._told(found)
 
     def _release_some(
@@ -277,7 +277,7 @@ class Desk:
                 claim.released += given
                 left -= given
                 self.book.note(found, claim, "release", before)
-        if left and claims and not found.has_ended:
+        if left and claims:
             claims[0].released += left
             self.book.keep(found)
         return ReleaseRow(

@@ -20,23 +20,30 @@ class Dock:
                 self._unclaimed.setdefault(shipped.order_ref, []).append(shipped)
 
     def ship(self, shipped: Shipped, order_ref: str | None, reservation_id: int | None) -> None:
-        """Units left: they fulfil the claims of their order, those at the same location first; the rest nobody promised."""
+        """Units left: they fulfil the claims of their order, those at the same location first; the rest nobody promised.
+
+        What is open of any claim goes before what was given back of another, so that shipping and releasing commute (K3).
+        """
+        pairs = self._claims_for(shipped, order_ref, reservation_id)
         left = shipped.units
-        for found, claim in self._claims_for(shipped, order_ref, reservation_id):
-            got = min(left, claim.granted - claim.shipped)
-            if got <= 0:
-                continue
-            before = claim.open
-            claim.shipped += got
-            left -= got
-            self.book.note(found, claim, "ship", before)
-            self._goes_on(found)
-            self.book.shipments.append(
-                replace(shipped, units=got, reservation_id=found.reservation_id, claim_no=claim.claim_no)
-            )
-            if not left:
-                return
-        self.book.shipments.append(replace(shipped, units=left))
+        for found, claim in pairs:
+            left -= self._fulfil(found, claim, shipped, min(left, claim.open))
+        for found, claim in pairs:
+            left -= self._fulfil(found, claim, shipped, min(left, claim.granted - claim.shipped))
+        if left:
+            self.book.shipments.append(replace(shipped, units=left))
+
+    def _fulfil(self, found: Reservation, claim: Claim, shipped: Shipped, units: int) -> int:
+        if units <= 0:
+            return 0
+        before = claim.open
+        claim.shipped += units
+        self.book.note(found, claim, "ship", before)
+        self._goes_on(found)
+        self.book.shipments.append(
+            replace(shipped, units=units, reservation_id=found.reservation_id, claim_no=claim.claim_no)
+        )
+        return units
 
     def _goes_on(self, found: Reservation) -> None:
         """An order of which something left is one, and never expires."""
@@ -61,7 +68,6 @@ class Dock:
         return sorted(
             pairs,
             key=lambda pair: (
-                not pair[1].open,
                 pair[1].location_id != shipped.location_id,
                 pair[0].reservation_id,
                 pair[1].claim_no,
@@ -77,7 +83,7 @@ class Dock:
         found = book.reservations[shipped.reservation_id]
         claim = next(claim for claim in found.claims if claim.claim_no == shipped.claim_no)
         before = claim.open
-        is_moved = claim.closed and not all(each.closed for each in found.claims)
+        is_moved = claim.closed and not found.was_closed
         has_another = found.has_ended and book.open_under(found.identity) is not None
         claim.shipped -= shipped.units
         if has_another:

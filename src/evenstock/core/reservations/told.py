@@ -111,7 +111,7 @@ def _line(asked: Asked, claims: Sequence[Claim], names: Mapping[int, str], *, du
         reserved=_number(reserved, scale),
         allocated=_number(allocated, scale),
         shipped=_number(sum(claim.shipped for claim in claims), scale),
-        released=_number(sum(min(claim.released, claim.granted) for claim in claims), scale),
+        released=_number(sum(min(claim.released, claim.granted - claim.shipped) for claim in claims), scale),
         locations=[
             PlacedAt(
                 names.get(claim.location_id, str(claim.location_id)),
