@@ -11,9 +11,12 @@ from evenstock.core.quantity import Quantity
 from evenstock.core.reservations import (
     Answer,
     Asked,
+    ClaimBook,
     Command,
     Confirm,
     Desk,
+    Dock,
+    Locked,
     Refused,
     Release,
     Reserve,
@@ -41,7 +44,10 @@ def asked(*wanted: tuple[int, int, int | None]) -> tuple[Asked, ...]:
 
 
 def desk(units: dict[PositionKey, int]) -> Desk:
-    return Desk(NOW, {key: Position((sellable, 0, 0, 0)) for key, sellable in units.items()})
+    positions = {key: Position((sellable, 0, 0, 0)) for key, sellable in units.items()}
+    spots = {(item, place) for item in ITEMS for place in PLACES}
+    orders = {(1, f"O-{number}") for number in range(9)}
+    return Desk(ClaimBook(NOW, Locked(positions, spots, (), orders)))
 
 
 def reserve(number: int, wanted: tuple[Asked, ...], *, all_or_nothing: bool = True) -> Reserve:
@@ -84,15 +90,15 @@ def test_the_counters_are_the_open_claims_and_never_beyond_the_offer(
 ) -> None:
     one = desk(units)
     for number, (wanted, whole) in enumerate(orders, 1):
-        before = len(one.entries)
+        before = len(one.book.entries)
         answer = one.do(reserve(number, asked(*wanted), all_or_nothing=whole))
         if isinstance(answer, Refused):
-            assert len(one.entries) == before
+            assert len(one.book.entries) == before
     claimed: dict[PositionKey, int] = {}
-    for found in one.touched.values():
+    for found in one.book.touched.values():
         for claim in found.claims:
             claimed[claim.spot] = claimed.get(claim.spot, 0) + claim.open
-    assert {key: reserved for key, (reserved, _) in one.changes().items()} == claimed
+    assert {key: reserved for key, (reserved, _) in one.book.changes().items()} == claimed
     assert all(number <= max(0, units.get(key, 0) - 1) for key, number in claimed.items())
 
 
@@ -120,11 +126,11 @@ def test_shipping_releasing_and_confirming_commute_while_the_reservation_lives(
         assert isinstance(one.do(reserve(1, asked((1, total + 1, 1)))), Answer)
         for index, (kind, units) in order:
             if kind == "ship":
-                one.ship(Shipped(index, "O-1", 1, 1, units), "O-1", None)
+                Dock(one.book).ship(Shipped(index, "O-1", 1, 1, units), "O-1", None)
             else:
                 one.do(command(index, kind, units))
-        (claim,) = one.reservations[1].claims
-        ends.append((claim.open, claim.shipped, claim.released, one.changes()))
+        (claim,) = one.book.reservations[1].claims
+        ends.append((claim.open, claim.shipped, claim.released, one.book.changes()))
     assert ends[0] == ends[1]
 
 

@@ -157,6 +157,23 @@ async def test_after_its_end_an_order_is_reserved_anew(database: Database) -> No
         assert await sells.hold("O-1", quantity=1) != first
 
 
+async def test_an_order_is_reserved_anew_in_the_batch_that_ends_its_old_reservation(
+    database_each: Database,
+) -> None:
+    async with shop(database_each, A=3) as (_, sells):
+        first = await sells.hold("O-1", quantity=2)
+        assert await sells.said(Release(first), wish("O-1", ("TEE", 3))) == ["released", "held"]
+        assert await sells.claimed() == (3, 0)
+
+
+async def test_an_order_whose_time_is_over_is_reserved_anew_though_nobody_swept(database: Database) -> None:
+    async with shop(database, A=3) as (_, sells):
+        first = await sells.hold("O-1", quantity=2, seconds=10)
+        sells.now += timedelta(seconds=10)
+        assert await sells.hold("O-1", quantity=3) != first
+        assert await sells.claimed() == (3, 0)
+
+
 async def test_the_same_names_in_two_channels_are_two_orders(database: Database) -> None:
     async with shop(database, A=2) as (_, sells):
         await sells.channel("web", "A")
@@ -256,6 +273,29 @@ async def test_allocating_moves_the_claim_if_the_new_location_can_promise_it(dat
         assert await sells.said(allocate(one, "B"), allocate(one)) == ["allocated", "allocated"]
 
 
+async def test_an_expired_order_is_allocated_elsewhere_and_confirmed_whatever_else_is_in_the_batch(
+    database: Database,
+) -> None:
+    """None of the positions where these are granted again was known before the locks."""
+    async with shop(database, A=3, B=3, C=3) as (_, sells):
+        await sells.channel("web", "A", "B", "C")
+        held = [await sells.hold(f"O-{each}", quantity=2, channel="web", seconds=1) for each in range(3)]
+        sells.now += timedelta(seconds=2)
+        assert await sells.said(confirm(held[0]), allocate(held[1], "C"), wish("O-2", ("TEE", 1), channel="web")) == [
+            "confirmed", "allocated", "held",
+        ]  # fmt: skip
+        assert await sells.claimed(location="C") == (0, 2)
+
+
+async def test_a_clock_behind_anothers_revives_what_the_other_has_ended(database: Database) -> None:
+    async with shop(database, A=1) as (_, sells), seller(database) as behind:
+        held = await sells.hold("O-1", seconds=60)
+        sells.now += timedelta(seconds=61)
+        assert await sells.sweep() == 1
+        assert await behind.said(confirm(held)) == ["confirmed"]
+        assert await sells.claimed() == (1, 0)
+
+
 async def test_an_own_hold_is_no_competition(database: Database) -> None:
     async with shop(database, A=2) as (_, sells):
         held = await sells.hold("O-1", quantity=2)
@@ -304,6 +344,41 @@ async def test_example_33_a_count_that_saw_the_shelf_before_the_shipment_came(da
         assert await books.units("TEE", "A") == (8, 0, 0, 0)
         assert await sells.claimed() == (0, 0)
         assert await sells.offer() == 8
+
+
+async def test_example_34_picked_units_are_part_of_the_count_or_the_hub_believes_they_are_gone(
+    database: Database,
+) -> None:
+    """The hub never guesses: the device asks, and sends the ten; a count of eight would have been two lost and two claimed."""
+    async with shop(database, A=10) as (books, sells):
+        held = await sells.hold("O-1", quantity=2)
+        await sells.do(confirm(held), allocate(held))
+        shelf = event(
+            "count", "c-1", AN_HOUR_AGO, {"location": "A", "lines": [line("TEE", 8, bucket="sellable")]}
+        )
+        await books.apply(shelf)
+        assert (await books.units("TEE", "A"), await sells.claimed(), await sells.offer()) == (
+            (8, 0, 0, 0),
+            (0, 2),
+            6,
+        )
+        whole = event(
+            "count", "c-2", AN_HOUR_AGO + timedelta(minutes=1), {"location": "A", "lines": [line("TEE", 10, bucket="sellable")]},
+        )  # fmt: skip
+        await books.apply(whole)
+        assert (await books.units("TEE", "A"), await sells.claimed(), await sells.offer()) == (
+            (10, 0, 0, 0),
+            (0, 2),
+            8,
+        )
+        await books.apply(
+            event("ship_order", "s-1", NOW, {"location": "A", "lines": [line("TEE", 2)], "order_ref": "O-1"})
+        )
+        assert (await books.units("TEE", "A"), await sells.claimed(), await sells.offer()) == (
+            (8, 0, 0, 0),
+            (0, 0),
+            8,
+        )
 
 
 @pytest.mark.parametrize("ships_first", [True, False])
@@ -389,6 +464,46 @@ async def test_a_shipment_and_its_void_in_one_batch_change_nothing(database: Dat
         void = event("void", "v-1", NOW, {"target": "s-1", "goods": "never_left"})
         assert await books.answers(shipment("s-1", 2, "O-1"), void) == ["applied", "applied"]
         assert await sells.claimed() == (2, 0)
+
+
+async def test_a_voided_shipment_named_by_its_reservation_sees_the_orders_new_one(database: Database) -> None:
+    async with shop(database, A=5) as (books, sells):
+        held = await sells.hold("O-1")
+        await books.apply(shipment("s-1", 1, None, reservation=f"rsv_{held:010d}"))
+        await sells.hold("O-1")
+        void = event("void", "v-1", NOW, {"target": "s-1", "goods": "never_left"})
+        assert await books.answers(void) == ["applied"]
+        assert await sells.claimed() == (1, 0)
+        assert await sells.said(confirm(held)) == ["reservation.ended"]
+
+
+async def test_what_comes_back_to_an_allocated_order_is_allocated(database: Database) -> None:
+    async with shop(database, A=5) as (books, sells):
+        held = number(only(await sells.do(wish("O-1", ("TEE", 1), ("TEE", 2)))))
+        await books.apply(shipment("s-1", 1, "O-1"))
+        await sells.do(allocate(held))
+        await books.apply(event("void", "v-1", NOW, {"target": "s-1", "goods": "never_left"}))
+        assert await sells.claimed() == (0, 3)
+
+
+async def test_units_that_never_left_are_claimed_where_they_are_though_the_rest_was_moved(
+    database: Database,
+) -> None:
+    async with shop(database, A=3, B=3) as (books, sells):
+        held = await sells.hold("O-1", quantity=3)
+        await books.apply(shipment("s-1", 1, "O-1"))
+        assert await sells.said(allocate(held, "B")) == ["allocated"]
+        await books.apply(event("void", "v-1", NOW, {"target": "s-1", "goods": "never_left"}))
+        assert await sells.claimed(location="A") == (0, 1)
+        assert await sells.claimed(location="B") == (0, 2)
+
+
+async def test_what_is_left_of_an_order_is_released_again_and_again(database: Database) -> None:
+    async with shop(database, A=3) as (books, sells):
+        held = await sells.hold("O-1", quantity=3)
+        await books.apply(shipment("s-1", 1, "O-1"))
+        assert await sells.said(Release(held), Release(held)) == ["fulfilled", "fulfilled"]
+        assert await sells.claimed() == (0, 0)
 
 
 async def test_units_that_left_without_a_claim_and_never_did_are_shown_no_more(database: Database) -> None:

@@ -4,38 +4,17 @@ The first does its part and keeps its transaction open; the second works until i
 What the second looked at before it waited is stale by then.
 """
 
-import asyncio
-from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
-from conftest import owner
 from evenstock.postgres.database import Database
 from hub import Hub, event, hub, line
+from overtaking import overtaken
 
 TEN = datetime(2026, 3, 2, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-WAITS = "select count(*) from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'"
-PATIENCE_S = 5.0
-
-T = TypeVar("T")
-
-
-async def overtaken(
-    database: Database, first: Hub, doing: Awaitable[Any], second: Hub, then: Awaitable[T]
-) -> T:
-    """What the second gets when the first commits just before it."""
-    pid = await second.db.fetchval("select pg_backend_pid()")
-    async with owner(database) as watch, asyncio.timeout(PATIENCE_S):
-        async with first.db.transaction():
-            await doing
-            task = asyncio.ensure_future(then)
-            while not task.done() and not await watch.fetchval(WAITS, pid):  # noqa: ASYNC110 - the server has no event for it
-                await asyncio.sleep(0.01)
-            assert not task.done(), "the second did not have to wait for the first"
-        return await task
 
 
 def sale(id_: str, *items: str, at: datetime = TEN) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from evenstock.core.counting import is_late
 from evenstock.core.intake import Fact, HeldLine
 from evenstock.core.ledger import Count
 from evenstock.core.ordering import gaps, in_words, merge
-from evenstock.core.reservations import Desk
+from evenstock.core.reservations import ClaimBook
 from evenstock.pipeline.alarms import alarm_causes
 from evenstock.pipeline.fulfil import ClaimsMoved, foresee, fulfil, is_stale
 from evenstock.postgres import exceptions, ledger, masters, promises, waiting
@@ -94,20 +94,20 @@ async def finish(db: Connection, draft: Draft, now: datetime) -> Done:
     if len(positions) < len(keys):
         raise MissingPositions([key for key in keys if key not in positions])
     try:
-        desk = await fulfil(db, shipping, positions, now) if shipping else None
+        claims = await fulfil(db, shipping, positions, now) if shipping else None
     except ClaimsMoved:
         raise Changed from None
     slow = slow_positions(work, positions)
     known = await ledger.know(db, slow, positions) if slow else Known()
-    booking = book(work, positions, slow, known, desk.changes() if desk is not None else {})
+    booking = book(work, positions, slow, known, claims.changes() if claims is not None else {})
     if draft.held and await masters.lock_version(db) != draft.masters_version:
         raise Changed
     place = await ledger.write(db, draft.head.batch_id, now, booking)
     await _recheck(db, draft, place.parkings)
-    if desk is not None:
+    if claims is not None:
         if place.ledger_seq > draft.head.ledger_seq + 1 and await is_stale(db, shipping, draft.voids):
             raise Changed
-        await _claims(db, draft, desk, place.ledger_seq)
+        await _claims(db, draft, claims, place.ledger_seq)
     ids = await _follow(db, draft, booking, positions, place.ledger_seq, place.recorded_at)
     return Done(place.ledger_seq, ids)
 
@@ -131,13 +131,13 @@ async def _recheck(db: Connection, draft: Draft, parkings: int) -> None:
         raise Changed
 
 
-async def _claims(db: Connection, draft: Draft, desk: Desk, ledger_seq: int) -> None:
+async def _claims(db: Connection, draft: Draft, claims: ClaimBook, ledger_seq: int) -> None:
     """What shipments and their voids changed of claims; units that nobody had promised are shown."""
-    if not await promises.write(db, ledger_seq, desk):
+    if not await promises.write(db, ledger_seq, claims):
         raise Changed
-    facts = {shipped.fact_id for shipped in desk.shipments}
+    facts = {shipped.fact_id for shipped in claims.shipments}
     unclaimed = await promises.unclaimed_facts(db, facts)
-    orders = {shipped.fact_id: shipped.order_ref for shipped in desk.shipments}
+    orders = {shipped.fact_id: shipped.order_ref for shipped in claims.shipments}
     for fact_id in sorted(facts):
         subject = f"shipment:{fact_id}"
         if fact_id in unclaimed:

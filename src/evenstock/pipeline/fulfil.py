@@ -11,7 +11,7 @@ import msgspec
 
 from evenstock.core.booking import Position, PositionKey
 from evenstock.core.intake import Fact
-from evenstock.core.reservations import Desk, Shipped
+from evenstock.core.reservations import ClaimBook, Dock, Locked, Shipped, Unforeseen
 from evenstock.postgres import promises
 from evenstock.postgres.database import Connection
 
@@ -49,33 +49,38 @@ async def foresee(db: Connection, facts: Sequence[Fact], voids: Sequence[tuple[i
     refs |= {shipped.order_ref for shipped in before if shipped.order_ref is not None}
     shipping.ids = {order.reservation_id for order in orders if order.reservation_id is not None}
     shipping.ids |= {shipped.reservation_id for shipped in before if shipped.reservation_id is not None}
-    if refs:
-        shipping.ids |= await promises.ids_of_orders(db, refs)
+    shipping.ids = await promises.ids_of_orders(db, refs, shipping.ids)
     if shipping.ids:
-        shipping.spots = await promises.spots_of(db, shipping.ids)
+        shipping.spots = set().union(*(await promises.spots_of(db, shipping.ids)).values())
     return shipping
 
 
 async def fulfil(
     db: Connection, shipping: Shipping, positions: Mapping[PositionKey, Position], now: datetime
-) -> Desk:
+) -> ClaimBook:
     """Lock the claims, after their positions, and decide."""
     found = await promises.lock(db, shipping.ids) if shipping.ids else []
-    if any(not claim.closed and claim.spot not in positions for each in found for claim in each.claims):
-        raise ClaimsMoved
-    desk = Desk(now, positions, found)
+    identities = {each.identity for each in found if each.identity is not None}
+    book = ClaimBook(now, Locked(positions, positions.keys(), found, identities))
+    try:
+        _decide(Dock(book), shipping)
+    except Unforeseen:
+        raise ClaimsMoved from None
+    return book
+
+
+def _decide(dock: Dock, shipping: Shipping) -> None:
     for fact in shipping.facts:
         assert fact.order is not None  # noqa: S101 - only shipments come here
         for move in fact.moves:
             shipped = Shipped(
                 fact.fact_id, fact.order.order_ref, move.item_id, move.location_id, move.quantity
             )
-            desk.ship(shipped, fact.order.order_ref, fact.order.reservation_id)
+            dock.ship(shipped, fact.order.order_ref, fact.order.reservation_id)
     if shipping.voided:
-        own = [shipped for shipped in desk.shipments if shipped.fact_id in shipping.voided]
+        own = [shipped for shipped in dock.book.shipments if shipped.fact_id in shipping.voided]
         for shipped in [*shipping.before, *own]:
-            desk.unship(shipped)
-    return desk
+            dock.unship(shipped)
 
 
 async def is_stale(db: Connection, shipping: Shipping, voids: Sequence[tuple[int, int, str]]) -> bool:

@@ -23,17 +23,21 @@ from evenstock.core.reservations import (
     Allocate,
     Answer,
     Asked,
+    ClaimBook,
     Command,
     Confirm,
     Desk,
     Expire,
     Identity,
+    Locked,
     Refused,
     Release,
     RequestKey,
     Reserve,
     Shipped,
     Short,
+    Unforeseen,
+    candidates,
 )
 from evenstock.pipeline.alarms import alarm_causes
 from evenstock.pipeline.apply import ATTEMPTS_MAX, Memory
@@ -43,7 +47,6 @@ from evenstock.postgres.database import Connection
 from evenstock.postgres.stock import LocationNames
 
 IDS_AT_ONCE: Final = 256
-SOON: Final = timedelta(seconds=15)  # longer than a batch waits for its locks
 
 
 class WantedLine(msgspec.Struct, frozen=True):
@@ -93,12 +96,22 @@ class No(msgspec.Struct, frozen=True):
     alternatives: tuple[Alternative, ...] = ()
 
 
-class Again(Exception):  # noqa: N818 - not an error: the batch is done again with what was learnt
+class Again(Exception):  # noqa: N818 - not an error: the batch is done again
     """The world is not as it looked before the locks."""
 
-    def __init__(self, also: Iterable[int] = ()) -> None:
-        super().__init__("again")
-        self.also = set(also)  # reservations that must be ended first, because their time is over
+
+class Learnt(msgspec.Struct):
+    """What attempts taught about a batch: what else must be locked, and what must be ended first because its time is over."""
+
+    spots: set[PositionKey] = set()
+    identities: set[Identity] = set()
+    ids: set[int] = set()
+    due: set[int] = set()
+
+    def add(self, unforeseen: Unforeseen) -> None:
+        self.spots |= unforeseen.spots
+        self.identities |= unforeseen.identities
+        self.ids |= unforeseen.ids
 
 
 class Promising:
@@ -126,15 +139,13 @@ async def promise(
     """
     if memory.memory.masters.version < 0:
         await memory.memory.refresh(db)
-    also: set[int] = set()
+    learnt = Learnt()
     for _ in range(ATTEMPTS_MAX):
         resolved = await _resolve(db, memory, wanted)
         try:
-            return await _attempt(db, memory, resolved, also, clock)
-        except Again as again:
-            if not again.also - also:
-                await memory.memory.refresh(db)
-            also |= again.also
+            return await _attempt(db, memory, resolved, learnt, clock)
+        except Again:
+            continue
     raise RuntimeError(f"the world changed {ATTEMPTS_MAX} times under one batch of promises")
 
 
@@ -244,20 +255,20 @@ def _asked(line: WantedLine, index: int, entry: WantReserve, masters: Masters, *
 class _Needs(msgspec.Struct):
     """What must be locked for a batch."""
 
-    spots: set[PositionKey] = set()
-    ids: set[int] = set()
-    identities: list[Identity] = []
+    spots: set[PositionKey]
+    ids: set[int]
+    identities: set[Identity]
     requests: list[RequestKey] = []
     releases: list[tuple[int, str]] = []
 
 
-async def _needs(db: Connection, commands: Sequence[Command], also: set[int], now: datetime) -> _Needs:
-    needs = _Needs(ids=set(also))
+async def _needs(db: Connection, commands: Sequence[Command], learnt: Learnt) -> _Needs:
+    needs = _Needs(set(learnt.spots), learnt.ids | learnt.due, set(learnt.identities))
     for command in commands:
         if isinstance(command, Reserve):
-            needs.spots |= _candidates(command.asked, command.terms.locations)
-            if command.order_ref is not None:
-                needs.identities.append((command.channel_id, command.order_ref))
+            needs.spots |= candidates(command.asked, command.terms.locations)
+            if command.identity is not None:
+                needs.identities.add(command.identity)
             if command.request is not None:
                 needs.requests.append(command.request)
             continue
@@ -265,93 +276,88 @@ async def _needs(db: Connection, commands: Sequence[Command], also: set[int], no
         if isinstance(command, Release) and command.lines is not None:
             needs.releases.append((command.reservation_id, command.key))
     if needs.ids:
-        needs.spots |= await promises.spots_of(db, needs.ids)
-    await _foresee_places(db, commands, needs, now)
+        await _foresee(db, commands, needs)
     return needs
 
 
-async def _foresee_places(db: Connection, commands: Sequence[Command], needs: _Needs, now: datetime) -> None:
-    """Where what has expired may be placed again, and where it may be moved."""
-    revived = {c.reservation_id for c in commands if isinstance(c, Confirm | Allocate)}
-    moved = [c for c in commands if isinstance(c, Allocate) and c.location_id is not None]
-    asked = await promises.asked_of(db, revived, now + SOON) if revived else {}
-    for where in asked.values():
-        if where.is_over:
-            needs.spots |= _candidates(where.asked, where.locations)
-            if where.identity is not None:
-                needs.identities.append(where.identity)
-    for command in moved:
-        if command.reservation_id in asked and command.location_id is not None:
+async def _foresee(db: Connection, commands: Sequence[Command], needs: _Needs) -> None:
+    """Where reservations claim, and where claims may be moved."""
+    spots = await promises.spots_of(db, needs.ids)
+    needs.spots = needs.spots.union(*spots.values())
+    for command in commands:
+        if isinstance(command, Allocate) and command.location_id is not None:
             there = command.location_id
-            needs.spots |= {(line.item_id, there) for line in asked[command.reservation_id].asked}
-
-
-def _candidates(asked: Sequence[Asked], locations: Sequence[int]) -> set[PositionKey]:
-    """Where lines may be placed."""
-    return {
-        (line.item_id, location_id)
-        for line in asked
-        for location_id in (locations if line.pickup is None else (line.pickup,))
-    }
+            needs.spots |= {(item_id, there) for item_id, _ in spots.get(command.reservation_id, ())}
 
 
 async def _attempt(
     db: Connection,
     memory: Promising,
     resolved: Sequence[Command | No],
-    also: set[int],
+    learnt: Learnt,
     clock: Callable[[], datetime],
 ) -> list[Answer | No]:
     commands = [entry for entry in resolved if not isinstance(entry, No)]
     if not commands:
         return [entry for entry in resolved if isinstance(entry, No)]
-    needs = await _needs(db, commands, also, clock())
+    needs = await _needs(db, commands, learnt)
     names = await memory.names.read(db, {location_id for _, location_id in needs.spots})
     async with db.transaction():
         head = await ledger.begin(db)
         if head.version != memory.memory.masters.version:
+            await memory.memory.refresh(db)
             raise Again
-        desk = await _open_desk(db, needs, names, clock)
+        book = await _open_book(db, needs, clock)
         unclaimed = await _unclaimed(db, needs)
-        desk.know_unclaimed(unclaimed)
-        now = desk.now
-        for reservation_id in sorted(also):
-            desk.do(Expire(reservation_id))
-        decided = [entry if isinstance(entry, No) else desk.do(entry) for entry in resolved]
-        if desk.short and (due := await promises.due_at(db, desk.short, now) - also):
-            raise Again(due)
-        if desk.touched or desk.remembered:
-            place = await ledger.write(db, head.batch_id, now, Booking())
+        desk = Desk(
+            book,
+            names=names,
+            requests=await promises.requests(db, needs.requests),
+            releases=await promises.releases(db, needs.releases),
+            unclaimed=unclaimed,
+        )
+        decided = _decide(desk, resolved, learnt)
+        if desk.short and (due := await promises.due_at(db, desk.short, book.now) - learnt.due):
+            learnt.due |= due
+            raise Again
+        if book.touched or desk.remembered:
+            place = await ledger.write(db, head.batch_id, book.now, Booking())
             if place.ledger_seq > head.ledger_seq + 1 and await _unclaimed(db, needs) != unclaimed:
                 raise Again  # something was shipped for an order that is reserved here
-            if not await promises.write(db, place.ledger_seq, desk):
+            if not await promises.write(
+                db, place.ledger_seq, book, remembered=desk.remembered, released=desk.released
+            ):
                 raise Again
-            await _follow(db, desk, now)
+            await _follow(db, desk)
         return await _answers(db, memory, decided)
 
 
-async def _open_desk(
-    db: Connection, needs: _Needs, names: Mapping[int, str], clock: Callable[[], datetime]
-) -> Desk:
-    """Lock positions, then reservations; what was not foreseen is foreseen the next time."""
+async def _open_book(db: Connection, needs: _Needs, clock: Callable[[], datetime]) -> ClaimBook:
+    """Lock positions, then reservations."""
     keys = sorted(needs.spots)
     positions = await ledger.lock_positions(db, keys) if keys else {}
     now = clock()
-    found = await promises.lock(db, needs.ids, needs.identities, needs.requests)
-    for reservation in found:
-        is_covered = all(not claim.open or claim.spot in needs.spots for claim in reservation.claims)
-        if not is_covered and reservation.is_due(now):
-            raise Again({reservation.reservation_id})
-        if not is_covered and reservation.reservation_id in needs.ids:
-            raise Again
-    return Desk(
-        now,
-        positions,
-        found,
-        names=names,
-        requests=await promises.requests(db, needs.requests),
-        releases=await promises.releases(db, needs.releases),
-    )
+    found = await promises.lock(db, needs.ids, sorted(needs.identities, key=_order), needs.requests)
+    return ClaimBook(now, Locked(positions, needs.spots, found, needs.identities))
+
+
+def _order(identity: Identity) -> tuple[int, str]:
+    return (identity[0] or 0, identity[1])
+
+
+def _decide(desk: Desk, resolved: Sequence[Command | No], learnt: Learnt) -> list[Answer | Refused | No]:
+    """Decide all, or learn from all what is lacking."""
+    decided: list[Answer | Refused | No] = []
+    is_lacking = False
+    for entry in [*map(Expire, sorted(learnt.due)), *resolved]:
+        try:
+            decided.append(entry if isinstance(entry, No) else desk.do(entry))
+        except Unforeseen as unforeseen:
+            learnt.add(unforeseen)
+            is_lacking = True
+    if is_lacking:
+        raise Again
+    return decided[len(learnt.due) :]
 
 
 async def _unclaimed(db: Connection, needs: _Needs) -> list[Shipped]:
@@ -359,17 +365,18 @@ async def _unclaimed(db: Connection, needs: _Needs) -> list[Shipped]:
     return await promises.unclaimed(db, (order_ref for _, order_ref in needs.identities))
 
 
-async def _follow(db: Connection, desk: Desk, now: datetime) -> None:
+async def _follow(db: Connection, desk: Desk) -> None:
     """Exceptions of state that begin or end with what was decided."""
-    opens, closes = alarm_causes(desk.alarms())
-    if desk.shipments:
-        facts = {shipped.fact_id for shipped in desk.shipments}
+    book = desk.book
+    opens, closes = alarm_causes(book.alarms())
+    if book.shipments:
+        facts = {shipped.fact_id for shipped in book.shipments}
         closes += [
             ("stock.shipped_without_claim", f"shipment:{fact_id}")
             for fact_id in sorted(facts - await promises.unclaimed_facts(db, facts))
         ]
-    await exceptions.open_causes(db, opens, now)
-    await exceptions.close_causes(db, closes, now)
+    await exceptions.open_causes(db, opens, book.now)
+    await exceptions.close_causes(db, closes, book.now)
 
 
 async def _answers(

@@ -24,6 +24,8 @@ TRANSIENT: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,
 )
+# Somebody else was first with what must be there once.
+TAKEN: Final = asyncpg.UniqueViolationError
 # Nothing can be written until somebody makes room.
 FULL: Final = (asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)
 ANY: Final = (asyncpg.PostgresError, *CONNECTION_LOST)

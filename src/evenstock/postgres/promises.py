@@ -10,13 +10,14 @@ from evenstock.core.booking import PositionKey
 from evenstock.core.reservations import (
     Asked,
     Claim,
-    Desk,
+    ClaimBook,
     Identity,
     ReleaseRow,
     RequestKey,
     Reservation,
     Shipped,
 )
+from evenstock.postgres import faults
 from evenstock.postgres.channels import terms
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.queries import load
@@ -29,15 +30,6 @@ OFFERS_MAX: Final = 5  # locations named as alternatives for an item
 _asked = msgspec.json.Decoder(tuple[Asked, ...])
 
 
-class Where(msgspec.Struct, frozen=True):
-    """What a reservation asked for, and where it may be placed again."""
-
-    asked: tuple[Asked, ...]
-    locations: tuple[int, ...]
-    identity: Identity | None
-    is_over: bool  # it has expired, or will have soon
-
-
 async def only_by_key(db: Connection) -> None:
     """Plan this session's queries by their keys, however small the tables are now."""
     await db.execute(SQL.only_by_key)
@@ -47,28 +39,20 @@ async def new_ids(db: Connection, number: int) -> list[int]:
     return [row["reservation_id"] for row in await db.fetch(SQL.new_ids, number)]
 
 
-async def spots_of(db: Connection, reservation_ids: Iterable[int]) -> set[PositionKey]:
-    """Where these reservations claim."""
-    rows = await db.fetch(SQL.spots_of, sorted(reservation_ids))
-    return {(row["item_id"], row["location_id"]) for row in rows}
+async def spots_of(db: Connection, reservation_ids: Iterable[int]) -> dict[int, set[PositionKey]]:
+    """Where each of these reservations claims, or did."""
+    found: dict[int, set[PositionKey]] = {}
+    for reservation_id, item_id, location_id in await db.fetch(SQL.spots_of, sorted(reservation_ids)):
+        found.setdefault(reservation_id, set()).add((item_id, location_id))
+    return found
 
 
-async def asked_of(db: Connection, reservation_ids: Iterable[int], soon: datetime) -> dict[int, Where]:
-    """What these reservations asked for, and whether their time is over by then."""
-    return {
-        row["reservation_id"]: Where(
-            _asked.decode(row["asked"]),
-            tuple(row["location_ids"] or ()),
-            None if row["order_ref"] is None else (row["channel_id"], row["order_ref"]),
-            row["status"] == "expired" or (row["expires_at"] is not None and row["expires_at"] <= soon),
-        )
-        for row in await db.fetch(SQL.asked_of, sorted(reservation_ids))
-    }
-
-
-async def ids_of_orders(db: Connection, order_refs: Iterable[str]) -> set[int]:
-    """The reservations of these orders, ended ones too."""
-    return {row["reservation_id"] for row in await db.fetch(SQL.ids_of_orders, sorted(order_refs))}
+async def ids_of_orders(
+    db: Connection, order_refs: Iterable[str], reservation_ids: Iterable[int]
+) -> set[int]:
+    """The reservations of these orders, and of those that these reservations are for; ended ones too."""
+    rows = await db.fetch(SQL.ids_of_orders, sorted(order_refs), sorted(reservation_ids))
+    return {row["reservation_id"] for row in rows}
 
 
 async def lock(
@@ -178,37 +162,52 @@ async def try_sweeping(db: Connection) -> bool:
     return bool(await db.fetchval(SQL.try_sweeping))
 
 
-async def write(db: Connection, ledger_seq: int, desk: Desk) -> bool:
-    """Write what the desk decided, with the ledger's order held. False when another process made one of them first."""
-    made = [found for found in desk.touched.values() if found.is_new]
-    changed = [found for found in desk.touched.values() if not found.is_new]
-    pairs = [(found, claim) for found in desk.touched.values() for claim in found.claims]
-    row = await db.fetchrow(
-        SQL.write,
-        ledger_seq,
-        document([_reservation(found) for found in made]),
-        tuples(("r", "s", "e", "w"), ((f.reservation_id, f.status, f.expires_at, f.reason) for f in changed)),
-        document([_claim(found, claim) for found, claim in pairs if claim.is_new]),
-        document([_claim(found, claim) for found, claim in pairs if not claim.is_new]),
-        document(desk.entries),
-        _counters(desk.changes()),
-        tuples(("c", "k", "h", "r"), ((*key, digest, id_) for key, digest, id_ in desk.remembered)),
-    )
+async def write(
+    db: Connection,
+    ledger_seq: int,
+    book: ClaimBook,
+    *,
+    remembered: Sequence[tuple[RequestKey, bytes, int]] = (),
+    released: Sequence[ReleaseRow] = (),
+) -> bool:
+    """Write what was decided, with the ledger's order held. False when another process made one of them first."""
+    made = [found for found in book.touched.values() if found.is_new]
+    changed = [found for found in book.touched.values() if not found.is_new]
+    pairs = [(found, claim) for found in book.touched.values() for claim in found.claims]
+    try:
+        row = await db.fetchrow(
+            SQL.write,
+            ledger_seq,
+            document([_reservation(found) for found in made]),
+            tuples(("r", "s", "e", "w"), (_status(found) for found in changed if found.has_ended)),
+            tuples(("r", "s", "e", "w"), (_status(found) for found in changed if not found.has_ended)),
+            document([_claim(found, claim) for found, claim in pairs if claim.is_new]),
+            document([_claim(found, claim) for found, claim in pairs if not claim.is_new]),
+            document(book.entries),
+            _counters(book.changes()),
+            tuples(("c", "k", "h", "r"), ((*key, digest, id_) for key, digest, id_ in remembered)),
+        )
+    except faults.TAKEN:  # a reservation that expired is to go on, and its order has another one meanwhile
+        return False
     assert row is not None  # noqa: S101 - it counts
-    if desk.released:
-        rows = ((r.reservation_id, r.key, r.line, r.digest, r.requested, r.released) for r in desk.released)
+    if released:
+        rows = ((r.reservation_id, r.key, r.line, r.digest, r.requested, r.released) for r in released)
         await db.execute(SQL.write_releases, ledger_seq, tuples(("r", "k", "l", "h", "q", "g"), rows))
-    if desk.shipments:
+    if book.shipments:
         shipped = (
             (
                 number, s.fact_id, s.order_ref, s.item_id, s.location_id, s.reservation_id, s.claim_no, s.units,
             )
-            for number, s in enumerate(desk.shipments)
+            for number, s in enumerate(book.shipments)
         )  # fmt: skip
         await db.execute(
             SQL.write_shipments, ledger_seq, tuples(("n", "a", "o", "i", "l", "r", "c", "u"), shipped)
         )
-    return bool(row["made"] == len(made) and row["remembered"] == len(desk.remembered))
+    return bool(row["made"] == len(made) and row["remembered"] == len(remembered))
+
+
+def _status(found: Reservation) -> tuple[Any, ...]:
+    return (found.reservation_id, found.status, found.expires_at, found.reason)
 
 
 def _reservation(found: Reservation) -> dict[str, Any]:

@@ -9,16 +9,15 @@ select nextval('reservation_ids') as reservation_id from generate_series(1, $1);
 
 -- name: spots_of
 -- Where reservations claim, so that their positions can be locked before they are: whoever changes a claim holds its position.
-select distinct item_id, location_id from claims where reservation_id = any ($1::bigint[]) and not closed;
-
--- name: asked_of
--- What reservations asked for and where they may be placed again.
-select r.reservation_id, r.channel_id, r.order_ref, r.asked, r.status, r.expires_at, c.location_ids from reservations r left join channels c using (channel_id)
-where r.reservation_id = any ($1::bigint[]);
+select distinct reservation_id, item_id, location_id from claims where reservation_id = any ($1::bigint[]);
 
 -- name: ids_of_orders
--- The reservations of orders, ended ones too.
-select reservation_id from reservations where order_ref = any ($1::text[]);
+-- The reservations of orders, ended ones too, and all of the orders that these reservations are for.
+select reservation_id from reservations where order_ref = any ($1::text[])
+union
+select unnest($2::bigint[])
+union
+select o.reservation_id from reservations r join reservations o using (order_ref) where r.reservation_id = any ($2::bigint[]);
 
 -- name: lock_reservations
 -- By number, by the order they are open for, and by the requests that made them; locked by number.
@@ -93,38 +92,47 @@ order by t.item_id, o.offer desc, o.location_id;
 
 -- name: write
 -- Everything that the desk decided: new reservations and claims, changed ones, entries, counters by relative deltas. Tells how
--- many new ones and how many new requests there are: fewer than meant means that another process was first.
-with made as (
-    insert into reservations (reservation_id, channel_id, order_ref, status, all_or_nothing, asked, expires_at, reason, created_at)
-    select r, c, o, s, a, q, e, w, t from json_to_recordset($2::json) as n(r bigint, c integer, o text, s text, a boolean, q text,
-        e timestamptz, w text, t timestamptz)
-    order by o, c
-    on conflict do nothing
-    returning 1
-), changed as (
+-- many new ones and how many new requests there are: fewer than meant means that another process was first. What ends is
+-- written before what goes on, and that before what is made (each waits for the sum of the one before): they may stand under
+-- the same order.
+with ended as (
     update reservations r set status = n.s, expires_at = n.e, reason = n.w
     from json_to_recordset($3::json) as n(r bigint, s text, e timestamptz, w text)
     where r.reservation_id = n.r
+    returning 1
+), changed as (
+    update reservations r set status = n.s, expires_at = n.e, reason = n.w
+    from json_to_recordset($4::json) as n(r bigint, s text, e timestamptz, w text)
+    where r.reservation_id = n.r and (select count(*) from ended) >= 0
+    returning 1
+), made as (
+    insert into reservations (reservation_id, channel_id, order_ref, status, all_or_nothing, asked, expires_at, reason, created_at)
+    select r, c, o, s, a, q, e, w, t from json_to_recordset($2::json) as n(r bigint, c integer, o text, s text, a boolean, q text,
+        e timestamptz, w text, t timestamptz)
+    where (select count(*) from changed) >= 0
+    order by o, c
+    on conflict do nothing
+    returning 1
 ), claimed as (
     insert into claims (reservation_id, claim_no, line, item_id, location_id, granted, shipped, released, closed, allocated, expires_at)
-    select r, n, k, i, l, g, s, x, c, a, e from json_to_recordset($4::json) as n(r bigint, n integer, k text, i integer, l integer,
+    select r, n, k, i, l, g, s, x, c, a, e from json_to_recordset($5::json) as n(r bigint, n integer, k text, i integer, l integer,
         g bigint, s bigint, x bigint, c boolean, a boolean, e timestamptz)
 ), moved as (
     update claims o set shipped = n.s, released = n.x, closed = n.c, allocated = n.a, expires_at = n.e
-    from json_to_recordset($5::json) as n(r bigint, n integer, s bigint, x bigint, c boolean, a boolean, e timestamptz)
+    from json_to_recordset($6::json) as n(r bigint, n integer, s bigint, x bigint, c boolean, a boolean, e timestamptz)
     where o.reservation_id = n.r and o.claim_no = n.n
 ), noted as (
     insert into claim_entries (ledger_seq, ordinal, reservation_id, claim_no, item_id, location_id, kind, reserved, allocated,
         seen_sellable, seen_reserved, seen_allocated, seen_safety)
     select $1, n, r, c, i, l, k, d, a, (s ->> 0)::bigint, (s ->> 1)::bigint, (s ->> 2)::bigint, (s ->> 3)::bigint
-    from json_to_recordset($6::json) as n(n integer, r bigint, c integer, i integer, l integer, k text, d bigint, a bigint, s json)
+    from json_to_recordset($7::json) as n(n integer, r bigint, c integer, i integer, l integer, k text, d bigint, a bigint, s json)
 ), counted as (
     update positions p set reserved = p.reserved + n.d, allocated = p.allocated + n.a
-    from json_to_recordset($7::json) as n(i integer, l integer, d bigint, a bigint)
+    from json_to_recordset($8::json) as n(i integer, l integer, d bigint, a bigint)
     where p.item_id = n.i and p.location_id = n.l
 ), remembered as (
     insert into idempotency_keys (caller, key, request_sha256, reservation_id, ledger_seq)
-    select c, k, decode(h, 'base64'), r, $1 from json_to_recordset($8::json) as n(c text, k text, h text, r bigint)
+    select c, k, decode(h, 'base64'), r, $1 from json_to_recordset($9::json) as n(c text, k text, h text, r bigint)
     order by c, k
     on conflict do nothing
     returning 1
