@@ -4,14 +4,13 @@ import secrets
 from collections.abc import Sequence
 from itertools import count
 
-import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from evenstock.core.errors import MEANINGS, Problem, Refusal
 from evenstock.core.intake import trace_id_of
-from evenstock.core.problems import MEDIA_TYPE, document_of
+from evenstock.core.problems import MEDIA_TYPE, document_of, encoded
 from evenstock.postgres import faults
 
 log = structlog.get_logger()
@@ -41,10 +40,7 @@ def answer(
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if meaning.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="evenstock"'
-    body = msgspec.json.encode(document)
-    if members != b"{}":
-        body = body[:-1] + b"," + members[1:]
-    return Response(body, meaning.status, headers, MEDIA_TYPE)
+    return Response(encoded(document, members), meaning.status, headers, MEDIA_TYPE)
 
 
 async def on_refusal(request: Request, error: Exception) -> Response:

@@ -9,6 +9,11 @@ from evenstock.core.errors import Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
 
+# What no honest sender writes; a request of nothing else is refused as a whole.
+HOSTILE: Final = frozenset(
+    {"json.repeated_name", "identifier.characters", "quantity.pattern", "quantity.too_large"}
+)
+
 
 class ErrorEntry(msgspec.Struct, frozen=True):
     """One thing that is not right, and where."""
@@ -54,3 +59,9 @@ def document_of(
         trace_id=trace_id,
         errors=[ErrorEntry(entry.pointer, entry.code, entry.detail) for entry in errors],
     )
+
+
+def encoded(document: ProblemDocument, members: bytes = b"{}") -> bytes:
+    """A problem as JSON; `members` is a JSON object of what else it tells."""
+    body = msgspec.json.encode(document)
+    return body if members == b"{}" else body[:-1] + b"," + members[1:]
