@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from evenstock.core.events import Event
-from evenstock.core.ordering import merge
+from evenstock.core.ordering import is_seen, merge
 
 LIFE_GAP_MAX: Final = timedelta(
     hours=24
@@ -77,8 +77,3 @@ def begins_again(seen: Sequence[int], number: int) -> bool:
     if is_seen(seen, number):
         return number <= max(1, seen[0]) or seen[-1] - number > OUT_OF_ORDER_MAX
     return seen[0] - number > OUT_OF_ORDER_MAX
-
-
-def is_seen(seen: Sequence[int], number: int) -> bool:
-    """Whether ranges hold a number."""
-    return any(first <= number <= last for first, last in zip(seen[::2], seen[1::2], strict=True))
