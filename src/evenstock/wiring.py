@@ -17,6 +17,7 @@ from evenstock import clock
 from evenstock.address import taken, url_of
 from evenstock.api.app import build
 from evenstock.api.whole import WholeAnswers
+from evenstock.pipeline.clocks import Clocks
 from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.pipeline.promiser import Promiser
@@ -112,6 +113,7 @@ async def hub(
                 promiser,
                 Reader(readers, names, clock.now),
                 Sources(pool, clock.now),
+                Clocks(pool, clock.now),
                 names,
                 tag,
                 clock.now,

@@ -56,6 +56,7 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("void.repeated", 409, "Already voided", "Nothing: the first void stands."),
         # clock, sequence
         Meaning("source.clock_skew", 409, "A clock runs ahead", "Set the device's clock. Its facts are booked at the time of receipt."),
+        Meaning("source.clock_off", 409, "The clock of a shop's machine is wrong", "Set the clock of the machine that the detail names; this closes by itself once it is right."),
         Meaning("source.sequence_gap", 409, "Tickets are missing", "Ask the source to send the missing numbers again."),
         # events, their identity and shape
         Meaning("event.key_reused", 409, "A key was used again with other content", "The first stands. Send the correction under a new key."),

@@ -11,11 +11,12 @@ from typing import Final
 
 import msgspec
 
+from evenstock.core.intake import CLOCK_TOLERANCE
+
 DATE_AGE_MAX: Final = timedelta(
     seconds=2.5
 )  # cut to a second, and made up to a second before; the rest is for a busy hub
 ANSWERS_MAX: Final = 32
-TOLERANCE: Final = timedelta(minutes=5)  # beyond which the hub speaks of skew (D5)
 
 Bounds = tuple[timedelta, timedelta]
 
@@ -28,7 +29,7 @@ class Offset(msgspec.Struct, frozen=True):
 
     @property
     def is_far(self) -> bool:
-        return abs(self.seconds) - self.within > TOLERANCE.total_seconds()
+        return abs(self.seconds) > CLOCK_TOLERANCE.total_seconds()
 
 
 class Offsets:
