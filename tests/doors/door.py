@@ -224,16 +224,16 @@ async def knocking(url: str, key: str | None) -> AsyncIterator[Door]:
 
 
 class Process:
-    """A running `evenstock serve`, as an operator starts it."""
+    """A running `evenstock serve`, or another command that listens, as an operator starts it."""
 
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self._process = process
         self.url = url
 
     @classmethod
-    async def start(cls, *options: str) -> "Process":
+    async def start(cls, *options: str, command: Sequence[str] = ("serve",)) -> "Process":
         """Start it and wait until it says where it listens."""
-        process = await spawn("serve", *options)
+        process = await spawn(*command, *options)
         said = []
         assert process.stderr is not None
         async with asyncio.timeout(DEADLINE_S):

@@ -23,6 +23,7 @@ BODY_WITHIN_S: Final = 30.0
 BODIES_BYTES_MAX: Final = 64 * 1024 * 1024  # of all requests that are being read
 RETRY_AFTER_S: Final = 1
 STOP_WITHIN_S: Final = 10.0
+REQUEST_ID: Final = web.RequestKey("id", str)
 
 log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -73,7 +74,7 @@ class Door:
 
     async def _ready(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for everyone
         """Ready to take tickets: a hub that is away does not matter, a full disk does."""
-        can = await self._keeper.do(self._keeper.store.can_write)
+        can = await self._keeper.do(self._keeper.store.can_take, self._keeper.now())
         return _json({"status": "ready" if can else "not_ready", "store": can}, 200 if can else 503)
 
     def _admit(self, request: web.Request) -> None:
@@ -128,7 +129,7 @@ class Door:
     @web.middleware
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """A request id on every answer, and what is refused as a problem."""
-        request["id"] = f"req_{secrets.token_hex(8)}"
+        request[REQUEST_ID] = f"req_{secrets.token_hex(8)}"
         try:
             response = await handler(request)
         except Refusal as refusal:
@@ -141,11 +142,11 @@ class Door:
                 response.headers["Allow"] = error.headers["Allow"]
         except Exception as error:
             log.error(  # noqa: TRY400 - the exception is told as a member
-                "request.failed", request_id=request["id"], path=request.path, exc_info=error
+                "request.failed", request_id=request[REQUEST_ID], path=request.path, exc_info=error
             )
             words = "Something of ours went wrong; the log has it under the request id."
             response = _problem(request, Problem("hub.bug", words))
-        response.headers["X-Request-Id"] = request["id"]
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
         return response
 
 
@@ -162,7 +163,7 @@ def _problem(
     request: web.Request, problem: Problem, errors: list[Problem] | None = None, members: bytes = b"{}"
 ) -> web.Response:
     trace_id = trace_id_of(request.headers.get("traceparent"))
-    document = document_of(problem, request["id"], trace_id, errors or ())
+    document = document_of(problem, request[REQUEST_ID], trace_id, errors or ())
     headers = {}
     if document.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)

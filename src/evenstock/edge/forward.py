@@ -5,6 +5,7 @@ while the others go. A request whose answer was cut off is sent again; the hub k
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
@@ -40,6 +41,7 @@ class Forwarder:
             str, float
         ] = {}  # sources that our key may not speak for, and until when they wait
         self._trouble: str | None = ""  # that was written down last; not known yet
+        self._kind = ""  # of what was logged last
         self._answered_s: float | None = None
         self._told_s: float | None = None
         self._stop = asyncio.Event()
@@ -183,10 +185,10 @@ class Forwarder:
         """Say it once, in the log and in the store, for `status`."""
         if words == self._trouble:
             return
-        if words is None:
-            log.info("hub.answers")
-        else:
-            log.warning("hub.blocked" if blocked else "hub.away", words=words)
+        kind = "hub.answers" if words is None else "hub.blocked" if blocked else "hub.away"
+        if kind != self._kind:
+            log.log(logging.INFO if words is None else logging.WARNING, kind, words=words)
+            self._kind = kind
         try:
             await self._keeper.do(self._keeper.store.complain, words, self._keeper.now(), blocked=blocked)
         except Refusal as refusal:

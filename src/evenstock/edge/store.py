@@ -8,11 +8,11 @@ more is taken.
 import json
 import shutil
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 import structlog
@@ -32,9 +32,11 @@ EVENTS_WAITING_MAX: Final = 2_000_000
 DISK_FREE_MIN_BYTES: Final = (
     64 * 1024 * 1024
 )  # left to the shop's machine, and to us for writing outcomes down
-ROW_BYTES: Final = 400  # of a row beside its body, its part of the indexes included
+PROBE_BYTES: Final = 32 * 1024  # for which there must be room, to be ready
 REJECTED_KEPT: Final = timedelta(days=365)
 FORGET_AT_ONCE: Final = 10_000  # rows, so that tickets need not wait for long
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -93,16 +95,18 @@ class Store:
         """Keep events; durable when this returns. `hub_time` is now by the hub's clock, as far as it is known: for events
         that do not say when they happened.
 
-        Without room, what was kept for proof goes before its time.
-
         Raises Refusal `agent.full`, `agent.cannot_keep`; then none of them is kept.
         """
+        return self._making_room(now, lambda: self._take_all(entries, origin, now, hub_time))
+
+    def _making_room(self, now: datetime, work: Callable[[], T]) -> T:
+        """Do what needs room; without it, what was kept for proof goes before its time, and it is done again."""
         try:
-            return self._take_all(entries, origin, now, hub_time)
+            return work()
         except Refusal as refusal:
             if refusal.problem.code != "agent.full" or not self.forget(now, now - REJECTED_KEPT):
                 raise
-        return self._take_all(entries, origin, now, hub_time)
+        return work()
 
     def _take_all(
         self, entries: Sequence[Received], origin: str, now: datetime, hub_time: datetime
@@ -111,7 +115,7 @@ class Store:
             taken = [self._take(entry, origin, now, hub_time) for entry in entries]
             new = sum(kept.outcome != "duplicate" for kept in taken)
             if new:
-                self._check_room(new, sum(len(entry.body) for entry in entries))
+                self._check_room(new, sum(len(entry.body) for entry in entries), self._used_bytes())
         self.waiting += new
         return taken
 
@@ -160,7 +164,7 @@ class Store:
         )
         return with_members(body, {"epoch": told.epoch}) if told.epoch else body
 
-    def _check_room(self, events: int, size: int) -> None:
+    def _check_room(self, events: int, size: int, used: int) -> None:
         if self.waiting + events > self._limits.events_waiting:
             raise Refusal(
                 "agent.full",
@@ -172,7 +176,6 @@ class Store:
                 "agent.full",
                 f"The disk of {self._path.parent} has {free // 2**20:,} MB left, which are left to the machine.",
             )
-        used = self._used_bytes()
         if used > self._limits.disk_bytes:
             raise Refusal(
                 "agent.full",
@@ -251,15 +254,18 @@ class Store:
                 (as_text(rejected_before), as_text(before), FORGET_AT_ONCE),
             ).rowcount
 
-    def can_write(self) -> bool:
-        """Whether there is room for one more ticket, and the disk takes it."""
+    def can_take(self, now: datetime) -> bool:
+        """Whether there is room for a ticket, and the disk takes it."""
         try:
-            with self._writing():
-                self._check_room(1, ROW_BYTES)
-                self._db.execute("update agent set alive_at = alive_at")
+            self._making_room(now, lambda: self._probe(now))
         except Refusal:
             return False
         return True
+
+    def _probe(self, now: datetime) -> None:
+        with self._writing():
+            self._check_room(1, PROBE_BYTES, self._used_bytes() + PROBE_BYTES)
+            self._db.execute("update agent set alive_at = ?", (as_text(now),))
 
     def close(self) -> None:
         self._db.close()
