@@ -14,8 +14,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from evenstock import clock
+from evenstock.address import taken, url_of
 from evenstock.api.app import build
 from evenstock.api.whole import WholeAnswers
+from evenstock.pipeline.clocks import Clocks
 from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.pipeline.promiser import Promiser
@@ -38,10 +40,6 @@ IDLE_S: Final = 75  # of a connection between two requests: longer than most cli
 CONNECTIONS_WAITING_MAX: Final = 2048
 
 log = structlog.get_logger()
-
-
-class AddressTaken(Exception):  # noqa: N818 - it names what is wrong
-    """We cannot listen where we were told to; the message says why, and what to do."""
 
 
 @contextmanager
@@ -115,6 +113,7 @@ async def hub(
                 promiser,
                 Reader(readers, names, clock.now),
                 Sources(pool, clock.now),
+                Clocks(pool, clock.now),
                 names,
                 tag,
                 clock.now,
@@ -143,35 +142,6 @@ async def _keep_partitions(database: Database) -> None:
             pause = PARTITIONS_EVERY_S
 
 
-@contextmanager
-def bound(settings: Settings) -> Iterator[socket.socket]:
-    """The address to listen on, taken before anything else is started.
-
-    Raises AddressTaken.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _taken(settings, error) from error
-    with listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-        except OSError as error:
-            raise _taken(settings, error) from error
-        yield listener
-
-
-def _taken(settings: Settings, error: OSError) -> AddressTaken:
-    return AddressTaken(
-        f"We cannot listen on {settings.host}:{settings.port}: {(error.strerror or str(error)).lower()}. "
-        "Stop what listens there, or choose another address: --port N (0 lets the system choose), --host ADDRESS."
-    )
-
-
 async def serve(database: Database, settings: Settings, listener: socket.socket, say: Say) -> None:
     """Serve until told to stop; then finish what was accepted, and leave."""
     await prepare(database)
@@ -185,7 +155,7 @@ async def serve(database: Database, settings: Settings, listener: socket.socket,
         try:
             await server.serve([listener])
         except OSError as error:
-            raise _taken(settings, error) from error
+            raise taken(settings.host, settings.port, error) from error
         finally:
             reviver.cancel()
 
@@ -262,6 +232,5 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():
-            host, port = listener.getsockname()[:2]
-            self._say(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
+            self._say(f"listening on {url_of(listener)}")
         self.listening.set()

@@ -19,12 +19,12 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from evenstock import clock, wiring
+from evenstock.address import bound
 from evenstock.api.app import build
 from evenstock.core.errors import MEANINGS
 from evenstock.pipeline.hub import Hub
 from evenstock.postgres import keys, masters
 from evenstock.postgres.database import Database
-from evenstock.settings import Settings
 
 DEADLINE_S = 30.0  # for what should be over in a moment: long, because the machine may be busy
 LARGE_BYTES = 1_000_000
@@ -178,7 +178,7 @@ async def make_key(
 @asynccontextmanager
 async def listening(hub: Hub, *, body_within_s: float = 30.0) -> AsyncIterator[str]:
     """The API of a hub on a free port, served as `evenstock serve` does; yields its URL."""
-    with wiring.bound(_settings()) as listener:
+    with bound("127.0.0.1", 0) as listener:
         server = wiring.Server(build(hub, body_within_s=body_within_s), _unsaid)
         task = asyncio.create_task(server.serve([listener]))
         listens = asyncio.create_task(server.listening.wait())
@@ -193,10 +193,6 @@ async def listening(hub: Hub, *, body_within_s: float = 30.0) -> AsyncIterator[s
 
 def _unsaid(words: str) -> None:
     """Nobody listens to what this server says."""
-
-
-def _settings() -> Settings:
-    return Settings(data=Path("/nonexistent"), port=0)
 
 
 @asynccontextmanager
@@ -228,16 +224,16 @@ async def knocking(url: str, key: str | None) -> AsyncIterator[Door]:
 
 
 class Process:
-    """A running `evenstock serve`, as an operator starts it."""
+    """A running `evenstock serve`, or another command that listens, as an operator starts it."""
 
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self._process = process
         self.url = url
 
     @classmethod
-    async def start(cls, *options: str) -> "Process":
+    async def start(cls, *options: str, command: Sequence[str] = ("serve",)) -> "Process":
         """Start it and wait until it says where it listens."""
-        process = await spawn("serve", *options)
+        process = await spawn(*command, *options)
         said = []
         assert process.stderr is not None
         async with asyncio.timeout(DEADLINE_S):

@@ -37,7 +37,7 @@ class Wire:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_unix_connection(self._server)
         self._sessions |= {writer, there_writer}
-        back = asyncio.create_task(_copy(there_reader, writer))
+        back = asyncio.create_task(copy(there_reader, writer))
         try:
             while data := await reader.read(65536):
                 if self.lose_next_reply_to_commit and b"COMMIT;" in data:
@@ -59,7 +59,7 @@ class Wire:
             await asyncio.wait({back})
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(65536):
             writer.write(data)

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 
 from doors.door import Door, sale
-from evenstock.api.bodies import BODY_BYTES_MAX
+from evenstock.core.bodies import BODY_BYTES_MAX
 from evenstock.core.reading import DEPTH_MAX
 
 

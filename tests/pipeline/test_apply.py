@@ -535,6 +535,27 @@ async def test_missing_numbers_are_shown_by_stream_and_epoch_until_they_come(dat
         assert (await hub_.units(TEE, STORE))[0] == 99 - 9
 
 
+async def test_a_number_that_comes_with_a_fact_known_before_is_not_missing(database: Database) -> None:
+    async with shop(database) as hub_:
+
+        def ticket(key: str, number: int, epoch: str) -> dict[str, Any]:
+            data = {"location": STORE, "register": "7", "lines": [line(TEE, 1)]}
+            return event("sale", key, TEN, data, sequence=number, epoch=epoch)
+
+        await hub_.apply(receipt("g-1", 99), ticket("a", 1, "old disk"), ticket("b", 2, "old disk"))
+        assert await hub_.answers(ticket("c", 1, "new disk")) == ["applied"]
+        assert await hub_.answers(ticket("a", 2, "new disk")) == ["duplicate"]
+        assert await hub_.answers(ticket("d", 4, "new disk"), ticket("b", 3, "new disk")) == [
+            "applied",
+            "duplicate",
+        ]
+        assert await hub_.open_exceptions() == []
+        before = await hub_.db.fetchval("select ledger_seq from ledger_head")
+        assert await hub_.answers(ticket("a", 2, "new disk"), ticket("b", 2, "old disk")) == ["duplicate"] * 2
+        assert await hub_.db.fetchval("select ledger_seq from ledger_head") == before
+        assert (await hub_.units(TEE, STORE))[0] == 99 - 4
+
+
 async def test_a_balance_below_zero_is_booked_and_shown_until_a_fact_mends_it(database: Database) -> None:
     async with shop(database) as hub_:
         assert await hub_.answers(sale("s-1", 3)) == ["applied"]

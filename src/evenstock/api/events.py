@@ -1,24 +1,19 @@
 """POST /v1/events: canonical facts, one or many; the answer means durable."""
 
-from typing import Final
-
 from starlette.responses import Response
 
 from evenstock.api import problems
 from evenstock.api.operation import JSON, Call, Operation, respond
 from evenstock.core.errors import Problem
 from evenstock.core.events import Event
+from evenstock.core.problems import HOSTILE
 from evenstock.pipeline.apply import Applied
 from evenstock.pipeline.receive import receive
-
-# What no honest sender writes; a request of nothing else is refused as a whole.
-HOSTILE: Final = frozenset(
-    {"json.repeated_name", "identifier.characters", "quantity.pattern", "quantity.too_large"}
-)
 
 
 async def post_events(call: Call) -> Response:
     hub = call.hub
+    await hub.clocks.hear(call.caller, call.request.headers)
     applied = await receive(hub.writer, hub.sources, hub.pool, call.caller, call.body, hub.now())
     if applied.results and all(
         result.outcome == "rejected" and result.code in HOSTILE for result in applied.results

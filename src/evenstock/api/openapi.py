@@ -7,8 +7,8 @@ import msgspec
 
 from evenstock import __version__
 from evenstock.api.operation import Operation
-from evenstock.api.problems import MEDIA_TYPE, ProblemDocument
 from evenstock.core.errors import MEANINGS
+from evenstock.core.problems import MEDIA_TYPE, ProblemDocument
 from evenstock.core.quantity import PATTERN, Quantity
 
 REF = "#/components/schemas/{name}"

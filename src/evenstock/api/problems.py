@@ -4,46 +4,20 @@ import secrets
 from collections.abc import Sequence
 from itertools import count
 
-import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
 from evenstock.core.errors import MEANINGS, Problem, Refusal
 from evenstock.core.intake import trace_id_of
+from evenstock.core.problems import MEDIA_TYPE, document_of, encoded
 from evenstock.postgres import faults
 
 log = structlog.get_logger()
 
 RETRY_AFTER_S = 1
-MEDIA_TYPE = "application/problem+json"
 _PROCESS = secrets.token_hex(6)
 _number = count(1)
-
-
-class ErrorEntry(msgspec.Struct, frozen=True):
-    """One thing that is not right, and where."""
-
-    pointer: str
-    code: str
-    detail: str
-
-
-class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is answered when a request as a whole fails."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    action: str
-    retryable: bool
-    data_safe: bool
-    request_id: str
-    pointer: str = ""
-    trace_id: str | None = None
-    errors: list[ErrorEntry] = []
 
 
 def request_id(request: Request) -> str:
@@ -59,29 +33,14 @@ def answer(
 ) -> Response:
     """The response that says what is wrong; `members` is a JSON object of what else it tells."""
     meaning = problem.meaning
-    document = ProblemDocument(
-        type=f"/docs/e/{problem.code}",
-        title=meaning.title,
-        status=meaning.status,
-        code=problem.code,
-        detail=problem.detail,
-        action=meaning.action,
-        retryable=meaning.retryable,
-        data_safe=True,
-        request_id=request_id(request),
-        pointer=problem.pointer,
-        trace_id=trace_id_of(request.headers.get("traceparent")),
-        errors=[ErrorEntry(entry.pointer, entry.code, entry.detail) for entry in errors],
-    )
+    trace_id = trace_id_of(request.headers.get("traceparent"))
+    document = document_of(problem, request_id(request), trace_id, errors)
     headers = {"X-Request-Id": document.request_id}
     if meaning.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if meaning.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="evenstock"'
-    body = msgspec.json.encode(document)
-    if members != b"{}":
-        body = body[:-1] + b"," + members[1:]
-    return Response(body, meaning.status, headers, MEDIA_TYPE)
+    return Response(encoded(document, members), meaning.status, headers, MEDIA_TYPE)
 
 
 async def on_refusal(request: Request, error: Exception) -> Response:

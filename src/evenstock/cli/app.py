@@ -5,11 +5,11 @@ import sys
 import typer
 
 from evenstock import __version__
-from evenstock.cli import bench, demo, importing, keys, running, truth
+from evenstock.address import AddressTaken
+from evenstock.cli import bench, demo, edge, importing, keys, running, truth
 from evenstock.cli.talk import Exit, fail
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.settings import SettingsWrong
-from evenstock.wiring import AddressTaken
 
 app = typer.Typer(
     name="evenstock",
@@ -25,6 +25,7 @@ importing.register(app)
 truth.register(app)
 bench.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(edge.app, name="edge")
 
 
 @app.command()

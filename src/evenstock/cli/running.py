@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from evenstock import wiring
+from evenstock.address import bound
 from evenstock.cli.talk import Data, DatabaseUrl, Json, Schema, answer_json, out, read_settings, run, say
 from evenstock.postgres import stock
 from evenstock.postgres.database import Database
@@ -32,7 +33,7 @@ def serve(
     settings = read_settings(
         data=data, port=port, host=host, database_url=database_url, schema=schema, log_level=log_level
     )
-    with wiring.bound(settings) as listener, wiring.database(settings, say) as database:
+    with bound(settings.host, settings.port) as listener, wiring.database(settings, say) as database:
         run(wiring.serve(database, settings, listener, say))
 
 

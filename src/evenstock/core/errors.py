@@ -56,6 +56,7 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("void.repeated", 409, "Already voided", "Nothing: the first void stands."),
         # clock, sequence
         Meaning("source.clock_skew", 409, "A clock runs ahead", "Set the device's clock. Its facts are booked at the time of receipt."),
+        Meaning("source.clock_off", 409, "The clock of a shop's machine is wrong", "Set the clock of the machine that the detail names; this closes by itself once it is right."),
         Meaning("source.sequence_gap", 409, "Tickets are missing", "Ask the source to send the missing numbers again."),
         # events, their identity and shape
         Meaning("event.key_reused", 409, "A key was used again with other content", "The first stands. Send the correction under a new key."),
@@ -97,12 +98,18 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("import.rejected", 422, "Rows of a file could not be used", "Correct them in the file, or the mapping, and run the same import again: what was booked stays booked once, and this closes by itself."),
         Meaning("limit.row", 422, "A row too long to read", "Keep a row under 1,000,000 characters and 2,000 columns."),
         Meaning("limit.keys", 422, "More distinct keys than one run remembers", "Cut the file between transactions and import the pieces."),
+        Meaning("limit.file", 413, "A file too large to take at once", "Cut the file into pieces of at most 10,000 events and 32 MB."),
         Meaning("limit.unpacked", 413, "The packed file unpacks to too much", "Unpack it, look at it, and import the unpacked file."),
         # auth
         Meaning("auth.missing", 401, "No key", "Send Authorization: Bearer evk_…; make one with: evenstock keys create."),
         Meaning("auth.unknown_key", 401, "This key does not open anything", "Check for typing errors, or whether the key was revoked."),
         Meaning("auth.scope", 403, "The key may not do this", "Make a key with the scope that the detail names."),
         Meaning("auth.source", 403, "The key may not speak for this source", "Use the key of that connection, or one with scope *."),
+        Meaning("auth.browser", 403, "Asked from a web page", "Send it from the register's own program; web pages may not speak to the store agent."),
+        # the store agent
+        Meaning("agent.full", 507, "The store agent has no room left", "Bring the shop's line to the hub back, or give the agent more room (--disk-mb); then send it again.", retryable=True),
+        Meaning("agent.cannot_keep", 503, "The store agent cannot write to its disk", "Send it again; if it stays so, look at the disk that the log names.", retryable=True),
+        Meaning("agent.busy", 503, "Too much at once for the store agent", "Send it again after the seconds in Retry-After; nothing of it was kept.", retryable=True),
         # the hub itself
         Meaning("hub.overloaded", 503, "The hub is catching up", "Send it again after the seconds in Retry-After; nothing of it was booked.", retryable=True),
         Meaning("hub.stopping", 503, "The hub is stopping", "Send it again in a moment; nothing of it was booked.", retryable=True),

@@ -144,14 +144,11 @@ def prepare(
     if event.sequence is not None:
         fact.sequence = int(event.sequence)
         fact.epoch = "" if event.epoch is None else str(event.epoch)
-        fact.stream = event.stream
+        fact.stream = stream_of(event)
     if is_void(event):
         fact.target = _reference(event.data.target, event.source)
         fact.goods = event.data.goods if isinstance(event, FactVoided) else "count"
-        fact.stream = fact.stream or "voids"
         return fact
-    if fact.sequence is not None and fact.stream is None:
-        fact.stream = _default_stream(event)
     if type(event) is ReturnReceived and event.data.original is not None:
         fact.original = _reference(event.data.original, event.source)
     if type(event) is ShipmentConfirmed:
@@ -201,8 +198,13 @@ def _order(event: ShipmentConfirmed) -> Order:
     return Order(data.order_ref, reservation_id)
 
 
-def _default_stream(event: Event) -> str:
+def stream_of(event: Event) -> str:
+    """The stream within its source that an event's number belongs to: the one it names, else `<location>/<register>`."""
     data = event.data
+    if event.stream is not None:
+        return event.stream
+    if is_void(event):
+        return "voids"
     if isinstance(event, TransferShipped):
         return f"{event.data.from_}/"
     if isinstance(event, TransferReceived):

@@ -22,6 +22,11 @@ def merge(seen: Sequence[int], numbers: Iterable[int]) -> list[int]:
     return [merged[0], *merged[2 * excess + 1 :]] if excess > 0 else merged
 
 
+def is_seen(seen: Sequence[int], number: int) -> bool:
+    """Whether a number is within the ranges."""
+    return any(first <= number <= last for first, last in zip(seen[::2], seen[1::2], strict=True))
+
+
 def gaps(seen: Sequence[int]) -> list[tuple[int, int]]:
     """The missing numbers as (first, last), oldest first."""
     return [(last + 1, first - 1) for last, first in zip(seen[1:-1:2], seen[2::2], strict=True)]

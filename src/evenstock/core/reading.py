@@ -222,6 +222,11 @@ def read_event(value: object) -> Received | Refused:
     return _read_event(value, "")
 
 
+def with_members(body: bytes, members: dict[str, str]) -> bytes:
+    """The canonical JSON of an event, with members beside those it came with."""
+    return _canonical.encode(_json.decode(body.decode()) | members)
+
+
 def read_stored(body: str | bytes) -> Event:
     """An accepted event, from the canonical JSON that was kept of it."""
     value = json.loads(body, parse_float=Decimal)

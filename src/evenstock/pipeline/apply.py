@@ -11,13 +11,14 @@ import msgspec
 
 from evenstock.core.booking import CountEntry
 from evenstock.core.errors import Problem, Refusal
-from evenstock.core.events import Event, ItemRef
+from evenstock.core.events import Event, ItemRef, same_fact
 from evenstock.core.intake import Fact, is_transfer, prepare
 from evenstock.core.masters import Masters
+from evenstock.core.ordering import is_seen
 from evenstock.core.reading import read_stored
 from evenstock.pipeline import voids
 from evenstock.pipeline.draft import Changed, Done, Draft, MissingPositions, finish
-from evenstock.postgres import ledger
+from evenstock.postgres import exceptions, ledger
 from evenstock.postgres import masters as stored_masters
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import Cause, public_id
@@ -144,6 +145,7 @@ async def _attempt(db: Connection, memory: Memory, incoming: Sequence[Incoming],
         draft.sources = {connection_id: id_ for id_, connection_id in masters.connections.items()}
         before = await _before(db, draft, unique) if len(draft.new) < len(unique) else {}
         repeated = _settle_repeated(draft, incoming, prepared, before)
+        draft.again = await _renumbered(db, [facts[index] for index in repeated])
         await _collect(db, draft, masters)
         done = await finish(db, draft, max([now, *(entry.received_at for entry in incoming)]))
     answers = prepared.answers
@@ -260,9 +262,17 @@ def _settle_repeated(
     return repeated
 
 
-def same_fact(one: Event, other: Event) -> bool:
-    """Whether two events under one key say the same: type, time and data as decoded (D15)."""
-    return type(one) is type(other) and one.time == other.time and one.data == other.data
+async def _renumbered(db: Connection, repeated: Sequence[Fact]) -> list[Fact]:
+    """Those that came before and now have a number that did not: an agent that lost its disk numbers them anew."""
+    numbered = [
+        (fact, fact.sequence, (fact.connection_id, fact.stream, fact.epoch))
+        for fact in repeated
+        if fact.sequence is not None and fact.stream is not None
+    ]
+    if not numbered:
+        return []
+    seen = await exceptions.load_streams(db, sorted({key for _, _, key in numbered}))
+    return [fact for fact, number, key in numbered if not is_seen(seen.get(key, ()), number)]
 
 
 async def _collect(db: Connection, draft: Draft, masters: Masters) -> None:

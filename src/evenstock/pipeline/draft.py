@@ -70,10 +70,11 @@ class Draft(msgspec.Struct):
     unsettled: list[tuple[int, int]] = []  # held lines that still waited when the batch looked
     sources: dict[int, str] = {}
     shipped: list[Fact] = []  # facts that fulfil claims
+    again: list[Fact] = []  # that came before, now with a number of their stream that did not
 
     def is_empty(self) -> bool:
         """Whether nothing at all is to be written."""
-        return not (self.new or self.held or self.settled or self.conflicts)
+        return not (self.new or self.held or self.settled or self.conflicts or self.again)
 
 
 class Done(msgspec.Struct):
@@ -280,7 +281,7 @@ async def _transfers(db: Connection, work: Work, opens: list[Cause], closes: lis
 async def _sequences(db: Connection, draft: Draft, opens: list[Cause], closes: list[tuple[str, str]]) -> None:
     """Numbers seen by stream; missing ones are shown, and never waited for."""
     numbers: dict[StreamKey, list[int]] = defaultdict(list)
-    for fact in draft.new:
+    for fact in (*draft.new, *draft.again):
         if fact.sequence is not None and fact.stream is not None:
             numbers[fact.connection_id, fact.stream, fact.epoch].append(fact.sequence)
     if not numbers:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from evenstock.pipeline.clocks import Clocks
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.reads import Reader
 from evenstock.pipeline.receive import Sources
@@ -21,6 +22,7 @@ class Hub(msgspec.Struct, frozen=True):
     promiser: Promiser
     reader: Reader
     sources: Sources
+    clocks: Clocks
     names: LocationNames
     tag: str
     now: Callable[[], datetime]
