@@ -11,11 +11,11 @@ from typing import Final
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
 
 from evenstock import clock
 from evenstock.address import taken, url_of
 from evenstock.api.app import build
+from evenstock.api.routing import Api
 from evenstock.api.whole import WholeAnswers
 from evenstock.pipeline.clocks import Clocks
 from evenstock.pipeline.hub import Hub
@@ -205,7 +205,7 @@ def _calm_garbage_collector() -> None:
 class Server(uvicorn.Server):
     """The API of a hub on a socket. It says where it listens once it does, and leaves signals to its owner."""
 
-    def __init__(self, app: Starlette, say: Say) -> None:
+    def __init__(self, app: Api, say: Say) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -219,6 +219,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 loop="none",
                 http=WholeAnswers,
+                ws="none",
             )
         )
         self._say = say

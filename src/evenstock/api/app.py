@@ -1,13 +1,10 @@
-"""The API put together: operations as routes, errors as problems, a request id on every answer."""
+"""The API put together: operations with their paths, errors as problems, a request id on every answer."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from evenstock.api import (
     availability,
@@ -23,9 +20,8 @@ from evenstock.api import (
 from evenstock.api.auth import Keys
 from evenstock.api.openapi import document
 from evenstock.api.operation import Call, Operation
-from evenstock.core.errors import Refusal
+from evenstock.api.routing import Api, Endpoint
 from evenstock.pipeline.hub import Hub
-from evenstock.postgres import faults
 
 OPERATIONS: Sequence[Operation] = (
     *events.OPERATIONS,
@@ -37,10 +33,8 @@ OPERATIONS: Sequence[Operation] = (
     *health.OPERATIONS,
 )
 
-Endpoint = Callable[[Request], Awaitable[Response]]
 
-
-def build(hub: Hub, *, body_within_s: float = bodies.BODY_WITHIN_S) -> Starlette:
+def build(hub: Hub, *, body_within_s: float = bodies.BODY_WITHIN_S) -> Api:
     """The application over a running hub."""
     keys = Keys(hub.pool)
     described = msgspec.json.encode(document(OPERATIONS))
@@ -48,24 +42,15 @@ def build(hub: Hub, *, body_within_s: float = bodies.BODY_WITHIN_S) -> Starlette
     async def openapi(request: Request) -> Response:  # noqa: ARG001 - the same for everyone
         return Response(described, media_type="application/json")
 
-    routes = [
-        Route(_path(operation), _endpoint(operation, hub, keys, body_within_s), methods=[operation.method])
+    endpoints = [
+        (operation.method, _path(operation), _endpoint(operation, hub, keys, body_within_s))
         for operation in OPERATIONS
     ]
-    routes.append(Route("/openapi.json", openapi, methods=["GET"]))
-    return Starlette(
-        routes=routes,
-        exception_handlers={
-            Refusal: problems.on_refusal,
-            HTTPException: problems.on_http,
-            Exception: problems.on_fault,
-            **dict.fromkeys(faults.ANY, problems.on_fault),
-        },
-    )
+    return Api([*endpoints, ("GET", "/openapi.json", openapi)])
 
 
 def _path(operation: Operation) -> str:
-    """The route of a path; a sku may hold slashes, percent-encoded or not."""
+    """A path as it is matched; a sku may hold slashes, percent-encoded or not."""
     return operation.path.replace("{sku}", "{sku:path}")
 
 

@@ -1,7 +1,7 @@
 """Errors as problem+json (RFC 9457): a stable code, where it stands, whether data is safe, and what to do."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import count
 
 import structlog
@@ -43,13 +43,10 @@ def answer(
     return Response(encoded(document, members), meaning.status, headers, MEDIA_TYPE)
 
 
-async def on_refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)  # noqa: S101 - registered for it
-    return answer(request, error.problem)
-
-
-async def on_fault(request: Request, error: Exception) -> Response:
-    """A fault of the database, or of ours; the engineer finds it in the log by its request id."""
+def of(request: Request, error: Exception) -> Response:
+    """What a request is told that ended in an error; a fault of the database, or of ours, stands in the log by the request id."""
+    if isinstance(error, Refusal):
+        return answer(request, error.problem)
     if isinstance(error, faults.ANY):
         log.warning(
             "request.failed", request_id=request_id(request), path=request.url.path, error=repr(error)[:500]
@@ -61,13 +58,12 @@ async def on_fault(request: Request, error: Exception) -> Response:
     )
 
 
-async def on_http(request: Request, error: Exception) -> Response:
-    """What the router refuses."""
-    status = getattr(error, "status_code", 404)
-    code = "request.method" if status == 405 else "request.not_found"
+def no_operation(request: Request, methods: Collection[str]) -> Response:
+    """There is nothing at this path, or only `methods`."""
+    code = "request.method" if methods else "request.not_found"
     response = answer(
         request, Problem(code, f"{request.method} {request.url.path}: {MEANINGS[code].title.lower()}.")
     )
-    for name, value in (getattr(error, "headers", None) or {}).items():
-        response.headers[name] = value
+    if methods:
+        response.headers["Allow"] = ", ".join(sorted(methods))
     return response

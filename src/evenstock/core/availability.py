@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Final, cast
 
 import msgspec
 
@@ -10,6 +11,9 @@ from evenstock.core.ledger import Vector
 from evenstock.core.quantity import as_number
 
 Number = int | Decimal
+Units = tuple[int, int, int, int, int, int, int, int, int]  # of a Balance, in the order of its fields
+Amounts = tuple[Number, Number, Number, Number, Number, Number, Number, Number, Number]
+NOTHING: Final[Units] = (0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class PositionRow(msgspec.Struct, frozen=True, gc=False):
@@ -28,7 +32,7 @@ class PositionRow(msgspec.Struct, frozen=True, gc=False):
         return max(0, self.buckets[0] - self.reserved - self.allocated - self.safety_stock)
 
 
-class Balance(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Balance(msgspec.Struct, frozen=True, gc=False):
     """Buckets and claims, in the item's base unit."""
 
     on_hand: Number
@@ -42,14 +46,14 @@ class Balance(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     available_to_sell: Number
 
 
-class LocationBalance(Balance, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+class LocationBalance(Balance, frozen=True, gc=False, omit_defaults=True):
     """What one location holds; `observed` is false before its first count or receipt (C8)."""
 
     id: str
     observed: bool = True
 
 
-class Availability(Balance, frozen=True, gc=False, kw_only=True):
+class Availability(Balance, frozen=True, gc=False):
     """An item over its locations, in total and each by itself, as of an instant and as known at a ledger_seq."""
 
     sku: str
@@ -63,48 +67,32 @@ def availability(
 ) -> Availability:
     """The answer for one item, from its positions; locations in the order of their ids."""
     ordered = sorted(rows, key=lambda row: row.location)
-    sellable = quarantine = damaged = in_transit = reserved = allocated = safety = offer = 0
-    for row in ordered:
-        sellable += row.buckets[0]
-        quarantine += row.buckets[1]
-        damaged += row.buckets[2]
-        in_transit += row.buckets[3]
-        reserved += row.reserved
-        allocated += row.allocated
-        safety += row.safety_stock
-        offer += row.offer
+    units = [_units(row) for row in ordered]
+    totals = cast(Units, tuple(map(sum, zip(*units, strict=True)))) if units else NOTHING
     return Availability(
-        sku=sku,
-        as_of=as_of,
-        ledger_seq=ledger_seq,
-        on_hand=as_number(sellable + quarantine + damaged, scale),
-        sellable=as_number(sellable, scale),
-        quarantine=as_number(quarantine, scale),
-        damaged=as_number(damaged, scale),
-        in_transit=as_number(in_transit, scale),
-        reserved=as_number(reserved, scale),
-        allocated=as_number(allocated, scale),
-        safety_stock=as_number(safety, scale),
-        available_to_sell=as_number(offer, scale),
-        locations=[_balance(row, scale) for row in ordered],
+        *_amounts(totals, scale),
+        sku,
+        as_of,
+        ledger_seq,
+        [
+            LocationBalance(*_amounts(found, scale), row.location, row.observed)
+            for row, found in zip(ordered, units, strict=True)
+        ],
     )
 
 
-def _balance(row: PositionRow, scale: int) -> LocationBalance:
+def _units(row: PositionRow) -> Units:
+    """What a location holds; the units of several just add up."""
     sellable, quarantine, damaged, in_transit = row.buckets
-    return LocationBalance(
-        id=row.location,
-        observed=row.observed,
-        on_hand=as_number(sellable + quarantine + damaged, scale),
-        sellable=as_number(sellable, scale),
-        quarantine=as_number(quarantine, scale),
-        damaged=as_number(damaged, scale),
-        in_transit=as_number(in_transit, scale),
-        reserved=as_number(row.reserved, scale),
-        allocated=as_number(row.allocated, scale),
-        safety_stock=as_number(row.safety_stock, scale),
-        available_to_sell=as_number(row.offer, scale),
-    )
+    return (
+        sellable + quarantine + damaged, sellable, quarantine, damaged, in_transit,
+        row.reserved, row.allocated, row.safety_stock, row.offer,
+    )  # fmt: skip
+
+
+def _amounts(units: Units, scale: int) -> Amounts:
+    """Units as they are answered; where the smallest unit is the base unit, just so."""
+    return units if scale == 0 else cast(Amounts, tuple(as_number(number, scale) for number in units))
 
 
 def of_location(found: Availability, location: str) -> Availability:

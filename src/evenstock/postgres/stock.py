@@ -39,21 +39,22 @@ async def positions_of(
     if rows and rows[0]["some_are_due"]:
         due = await db.fetch(SQL.due_claims, list(skus), now)
         over = {(row["sku"], row["location_id"]): row["units"] for row in due}
-    known = await names.read(db, {row[2] for row in rows} - {None})
-    found: dict[str, list[PositionRow]] = {}
-    heads: dict[str, tuple[int, int]] = {}
-    for sku, scale, location_id, s, q, d, t, reserved, allocated, ledger_seq, _ in rows:
-        positions = found.get(sku)
-        if positions is None:
-            positions = found[sku] = []
-            heads[sku] = (scale, ledger_seq)
-        if location_id is not None:
-            held = max(0, reserved - over.get((sku, location_id), 0))
-            positions.append(PositionRow(known[location_id], (s, q, d, t), held, allocated))
-    return {
-        sku: availability(sku, heads[sku][0], now, heads[sku][1], positions)
-        for sku, positions in found.items()
-    }
+    known = await names.read(db, {location_id for row in rows for location_id in row["location_ids"] or ()})
+    found: dict[str, Availability] = {}
+    for sku, scale, ledger_seq, _, *columns in rows:
+        positions = [
+            PositionRow(
+                known[location_id],
+                (s, q, d, t),
+                max(0, reserved - over.get((sku, location_id), 0)) if over else reserved,
+                allocated,
+            )
+            for location_id, s, q, d, t, reserved, allocated in (
+                zip(*columns, strict=True) if columns[0] is not None else ()
+            )
+        ]
+        found[sku] = availability(sku, scale, now, ledger_seq, positions)
+    return found
 
 
 async def position_then(

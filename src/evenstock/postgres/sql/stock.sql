@@ -1,12 +1,15 @@
 -- name: positions_of
--- The positions of items as they are, and the number of the ledger in the same snapshot; and whether any hold is over its
--- time and not swept yet: then `due_claims` tells what to leave out.
-select i.sku, i.scale, p.location_id, p.sellable, p.quarantine, p.damaged, p.in_transit, p.reserved, p.allocated, h.ledger_seq,
-    exists (select from reservations where not ended and expires_at <= $2) as some_are_due
+-- The positions of items as they are, a row for each item, and the number of the ledger in the same snapshot; and whether
+-- any hold is over its time and not swept yet: then `due_claims` tells what to leave out.
+select i.sku, i.scale, h.ledger_seq, exists (select from reservations where not ended and expires_at <= $2) as some_are_due, p.*
 from ledger_head h
 cross join unnest($1::text[]) as t(sku)
 join items i using (sku)
-left join positions p using (item_id);
+cross join lateral (
+    select array_agg(location_id) as location_ids, array_agg(sellable), array_agg(quarantine), array_agg(damaged),
+        array_agg(in_transit), array_agg(reserved), array_agg(allocated)
+    from positions p where p.item_id = i.item_id
+) as p;
 
 -- name: due_claims
 -- What holds that are over their time still claim of these items.
