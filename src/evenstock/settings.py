@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"  # where we listen; 0.0.0.0 for everyone
     port: int = 8080  # 0 lets the system choose
     log_level: LogLevel = "info"
+    secrets_key: Path | None = None  # file with the keys of the secret store; DATA/secrets.key by default
     pg_bin: Path | None = None  # programs of another PostgreSQL for the embedded database
 
     def masked(self) -> dict[str, str]:
@@ -52,7 +53,7 @@ def settings(options: Mapping[str, object], environ: Mapping[str, str]) -> Setti
 
 
 def _checked(values: dict[str, Any], origin: dict[str, str]) -> Settings:
-    for name in ("data", "pg_bin"):
+    for name in ("data", "pg_bin", "secrets_key"):
         if isinstance(values.get(name), str):
             values[name] = Path(values[name])
         if name in values:

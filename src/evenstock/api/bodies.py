@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from evenstock.core.errors import Refusal
 
 BODY_BYTES_MAX: Final = 10 * 1024 * 1024
+RAW_BODY_BYTES_MAX: Final = 2 * 1024 * 1024  # of a webhook
 BODY_WITHIN_S: Final = 30.0
 MEDIA_TYPES: Final = frozenset(
     {"application/json", "application/cloudevents+json", "application/cloudevents-batch+json", ""}
@@ -27,28 +28,41 @@ async def read(request: Request, *, within_s: float = BODY_WITHIN_S) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", ""}:
         raise Refusal("request.encoding", f"The body is encoded as {encoding}.")
+    body = await _within(request, within_s, BODY_BYTES_MAX)
+    return _unpack(body) if encoding == "gzip" else body
+
+
+async def read_raw(request: Request, *, within_s: float = BODY_WITHIN_S) -> bytes:
+    """The body of a webhook, byte for byte as it was signed.
+
+    Raises Refusal `request.encoding`, `request.slow`, `limit.body`, `json.malformed`.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", ""}:
+        raise Refusal("request.encoding", f"The body is encoded as {encoding}; a webhook comes plain.")
+    return await _within(request, within_s, RAW_BODY_BYTES_MAX)
+
+
+async def _within(request: Request, within_s: float, bytes_max: int) -> bytes:
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > BODY_BYTES_MAX:
-        raise Refusal(
-            "limit.body", f"The body has {int(declared):,} bytes; at most {BODY_BYTES_MAX:,} are read."
-        )
+    if declared.isdigit() and int(declared) > bytes_max:
+        raise Refusal("limit.body", f"The body has {int(declared):,} bytes; at most {bytes_max:,} are read.")
     try:
         async with asyncio.timeout(within_s):
-            body = await _arrived(request)
+            return await _arrived(request, bytes_max)
     except TimeoutError:
         raise Refusal("request.slow", f"The body did not arrive within {within_s:g} s.") from None
     except ClientDisconnect:
         raise Refusal("json.malformed", "The connection ended before the body did.") from None
-    return _unpack(body) if encoding == "gzip" else body
 
 
-async def _arrived(request: Request) -> bytes:
+async def _arrived(request: Request, bytes_max: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > BODY_BYTES_MAX:
-            raise Refusal("limit.body", f"The body has more than {BODY_BYTES_MAX:,} bytes.")
+        if size > bytes_max:
+            raise Refusal("limit.body", f"The body has more than {bytes_max:,} bytes.")
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 

@@ -5,9 +5,12 @@ from datetime import datetime
 
 import msgspec
 
+from evenstock.pipeline.connections import Connections
+from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.reads import Reader
 from evenstock.pipeline.receive import Sources
+from evenstock.pipeline.translate import Translator
 from evenstock.pipeline.writer import Writer
 from evenstock.postgres.database import Pool
 from evenstock.postgres.stock import LocationNames
@@ -22,5 +25,8 @@ class Hub(msgspec.Struct, frozen=True):
     reader: Reader
     sources: Sources
     names: LocationNames
+    inbox: Inbox
+    translator: Translator
+    connections: Connections
     tag: str
     now: Callable[[], datetime]
