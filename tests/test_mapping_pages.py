@@ -80,4 +80,4 @@ def test_the_mapping_of_the_how_to_reads_its_own_lines() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.toml")), ids=lambda path: path.name)
 def test_every_example_is_a_mapping(path: Path) -> None:
-    assert read_mapping(tomllib.loads(path.read_text(encoding="utf-8")), path.name).connection
+    assert read_mapping(tomllib.loads(path.read_text(encoding="utf-8")), path.name).source

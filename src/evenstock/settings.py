@@ -14,7 +14,7 @@ OF_CLIENTS: Final = (
     "EVENSTOCK_URL",
     "EVENSTOCK_KEY",
 )  # which hub a client talks to, and its key: not ours to read
-PATHS: Final = ("data", "pg_bin", "key_file", "local_key_file", "folder")
+PATHS: Final = ("data", "pg_bin", "secrets_key", "key_file", "local_key_file", "folder")
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"  # where we listen; 0.0.0.0 for everyone
     port: int = 8080  # 0 lets the system choose
     log_level: LogLevel = "info"
+    secrets_key: Path | None = None  # file with the keys of the secret store; DATA/secrets.key by default
     pg_bin: Path | None = None  # programs of another PostgreSQL for the embedded database
 
     def masked(self) -> dict[str, str]:

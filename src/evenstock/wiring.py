@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import secrets
 import signal
 import socket
@@ -18,11 +19,15 @@ from evenstock.api.app import build
 from evenstock.api.routing import Api
 from evenstock.api.whole import WholeAnswers
 from evenstock.pipeline.clocks import Clocks
+from evenstock.pipeline.connections import Connections
 from evenstock.pipeline.hub import Hub
+from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
+from evenstock.pipeline.translate import Translator
+from evenstock.pipeline.vault import KEY_FILE, Vault
 from evenstock.pipeline.writer import EVENTS_WAITING_MAX, Writer
 from evenstock.postgres import faults, ledger
 from evenstock.postgres.database import Database, Session, refuse_unsafe
@@ -50,6 +55,11 @@ def database(settings: Settings, say: Say) -> Iterator[Database]:
         return
     with joined(settings.data, say, settings.pg_bin) as url:
         yield Database(url, settings.schema)
+
+
+def vault(settings: Settings) -> Vault:
+    """Where this process finds secrets: its environment, and the store that the key file opens."""
+    return Vault(settings.secrets_key or settings.data / KEY_FILE, os.environ)
 
 
 async def prepare(database: Database) -> list[str]:
@@ -91,9 +101,13 @@ async def session(database: Database, application: str) -> AsyncIterator[Session
 
 @asynccontextmanager
 async def hub(
-    database: Database, *, events_waiting_max: int = EVENTS_WAITING_MAX, give_up_s: float = GIVE_UP_S
+    database: Database,
+    *,
+    vault: Vault | None = None,
+    events_waiting_max: int = EVENTS_WAITING_MAX,
+    give_up_s: float = GIVE_UP_S,
 ) -> AsyncIterator[Hub]:
-    """A running hub; on the way out it finishes what it accepted."""
+    """A running hub; on the way out it finishes what it accepted. Without a vault, secrets come from the environment only."""
     async with (
         database.pool() as pool,
         database.pool(application="evenstock reader", size_max=QUERIES_MAX, one_plan=True) as readers,
@@ -105,6 +119,11 @@ async def hub(
         names = LocationNames()
         promiser = Promiser(database, names, clock.now)
         await promiser.start()
+        connections = Connections(pool, vault or Vault(None, os.environ))
+        translator = Translator(database, connections, writer, clock.now)
+        inbox = Inbox(database, connections, clock.now, translator.wake, give_up_s=give_up_s)
+        await inbox.start()
+        await translator.start()
         keeper = asyncio.create_task(_keep_partitions(database))
         try:
             yield Hub(
@@ -115,11 +134,16 @@ async def hub(
                 Sources(pool, clock.now),
                 Clocks(pool, clock.now),
                 names,
+                inbox,
+                translator,
+                connections,
                 tag,
                 clock.now,
             )
         finally:
             keeper.cancel()
+            await inbox.stop()
+            await translator.stop()
             await promiser.stop()
             await writer.stop()
 
@@ -146,7 +170,7 @@ async def serve(database: Database, settings: Settings, listener: socket.socket,
     """Serve until told to stop; then finish what was accepted, and leave."""
     await prepare(database)
     _calm_garbage_collector()
-    async with hub(database) as running:
+    async with hub(database, vault=vault(settings)) as running:
         server = Server(build(running), say)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

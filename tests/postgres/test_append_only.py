@@ -20,6 +20,10 @@ FORBIDDEN = (
         )
         for verb, rest in (("update", f" set {column} = {column}"), ("delete from", ""), ("truncate", ""))
     ),
+    "update messages set headers = headers",
+    "update messages set body_sha256 = body_sha256",
+    "delete from messages",
+    "truncate messages",
     "update movements set occurred_at = recorded_at",
     "update facts set body = body",
     "update facts set occurred_at = received_at",

@@ -15,6 +15,7 @@ from evenstock.postgres.migrate import known
 from evenstock.postgres.queries import load
 from hub import NOW, Hub, event, hub, line
 from postgres.promised import PLANTED_PROMISES, PLANTED_PROMISES_TOO, promise_some
+from postgres.received import PLANTED_MESSAGES, PLANTED_MESSAGES_TOO, receive_some
 from seller import seller
 
 VIEWS = sorted(
@@ -88,6 +89,8 @@ PLANTED = {
         "insert into rejected_events (key_id, code, detail, body, exception_id, received_at) values ('k', 'c', 'd', '', 0, '2026-03-02')",
     # promises
     **PLANTED_PROMISES,
+    # the inbox
+    **PLANTED_MESSAGES,
 }  # fmt: skip
 
 # More ways to break what one of them says.
@@ -120,6 +123,7 @@ PLANTED_TOO = (
     ("v_stream_is_in_order", "update streams set seen = '{5,2}'"),
     ("v_gap_is_shown", "delete from exceptions where code = 'source.sequence_gap'"),
     *PLANTED_PROMISES_TOO,
+    *PLANTED_MESSAGES_TOO,
 )  # fmt: skip
 
 
@@ -166,6 +170,7 @@ def day(shared_database: Database) -> Database:
         async with hub(shared_database, "pos", "wms") as shop, seller(shared_database) as sells:
             await a_day(shop)
             await promise_some(shop, sells)
+            await receive_some(shop)
             assert await shop.broken() == []
 
     asyncio.run(live())

@@ -12,7 +12,9 @@ from evenstock.api import (
     channels,
     events,
     health,
+    hooks,
     masters,
+    messages,
     problems,
     reading,
     reservations,
@@ -25,6 +27,8 @@ from evenstock.pipeline.hub import Hub
 
 OPERATIONS: Sequence[Operation] = (
     *events.OPERATIONS,
+    *hooks.OPERATIONS,
+    *messages.OPERATIONS,
     *masters.OPERATIONS,
     *channels.OPERATIONS,
     *reservations.OPERATIONS,
@@ -60,7 +64,11 @@ def _endpoint(operation: Operation, hub: Hub, keys: Keys, body_within_s: float) 
 
     async def endpoint(request: Request) -> Response:
         key = await keys.caller(request, scope) if scope is not None else None
-        body = await bodies.read(request, within_s=body_within_s) if reads_body else b""
+        body = b""
+        if reads_body:
+            body = await bodies.read(request, within_s=body_within_s)
+        elif operation.raw_body:
+            body = await bodies.read_raw(request, within_s=body_within_s)
         response = await operation.handler(Call(hub, request, key, body))
         response.headers["X-Request-Id"] = problems.request_id(request)
         return response

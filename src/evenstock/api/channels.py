@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from evenstock.api.masters import check_distinct, check_number
 from evenstock.api.operation import Call, Operation, read_body, respond
+from evenstock.connectors.found import configured
 from evenstock.core.channels import HOLD, UNPAID
 from evenstock.core.events import Identifier, Text
 from evenstock.postgres import channels
@@ -67,9 +68,12 @@ async def post_connections(call: Call) -> Response:
     batch = read_body(call, ConnectionBatch)
     check_number(len(batch.connections))
     check_distinct([connection.id for connection in batch.connections], "connections", "id")
+    for index, connection in enumerate(batch.connections):
+        configured(connection.connector, connection.settings, f"/connections/{index}")
     rows = [msgspec.structs.asdict(connection) for connection in batch.connections]
     async with call.hub.pool.acquire() as db:
         await channels.upsert_connections(db, rows, call.hub.now())
+    call.hub.connections.forget()
     return respond(Made(len(rows)))
 
 
@@ -82,7 +86,8 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/connections:batch", post_connections, "Make or change connections", "connections:write", {200: Made},
-        body=ConnectionBatch, refusals=("limit.batch", "identifier.characters"),
-        description="Upserts by id, all or none.",
+        body=ConnectionBatch,
+        refusals=("limit.batch", "identifier.characters", "connector.unknown", "connection.settings"),
+        description="Upserts by id, all or none. Settings are those of the connector; secrets are references, never the secret.",
     ),
 )  # fmt: skip

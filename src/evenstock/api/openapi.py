@@ -91,6 +91,8 @@ def _operation(operation: Operation, by_kind: dict[int, Any]) -> dict[str, Any]:
             }
             for parameter in operation.parameters
         ]
+    if operation.raw_body:
+        described["requestBody"] = {"required": True, "content": {"*/*": {"schema": {}}}}
     if operation.body is not None:
         content = {"schema": by_kind[id(operation.body)]}
         media_types = ["application/json"]

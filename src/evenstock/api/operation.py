@@ -55,6 +55,7 @@ class Operation(msgspec.Struct, frozen=True):
     answers: Mapping[int, Any]
     parameters: tuple[Parameter, ...] = ()
     body: Any = None
+    raw_body: bool = False  # read as it came, whatever it is
     refusals: tuple[str, ...] = ()  # codes, besides those that every operation may answer
     description: str = ""
 

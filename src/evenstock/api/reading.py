@@ -46,11 +46,11 @@ async def get_movements(call: Call) -> Response:
         until=instant(given["until"], "until") if "until" in given else None,
         known_at=_number(given["known_at"], "known_at") if "known_at" in given else None,
     )
-    after = _numbers(given["cursor"], 2) if "cursor" in given else None
+    after = numbers_of(given["cursor"], 2) if "cursor" in given else None
     async with call.hub.pool.acquire() as db:
         rows = await stock.movements(db, wanted, (after[0], after[1]) if after else None, limit, call.hub.tag)
     last = rows[-1].id.split("_")[1:] if len(rows) == limit else None
-    return respond(MovementPage(rows, _cursor(last) if last else None))
+    return respond(MovementPage(rows, cursor_of(last) if last else None))
 
 
 async def get_exceptions(call: Call) -> Response:
@@ -61,13 +61,13 @@ async def get_exceptions(call: Call) -> Response:
         raise Refusal("request.malformed", "`status` is open or all.")
     if "code" in given and given["code"] not in MEANINGS:
         raise Refusal("request.malformed", f"There is no code `{given['code']}`.")
-    before = _numbers(given["cursor"], 1)[0] if "cursor" in given else None
+    before = numbers_of(given["cursor"], 1)[0] if "cursor" in given else None
     async with call.hub.pool.acquire() as db:
         rows = await stock.exceptions(
             db, closed_too=status == "all", code=given.get("code"), before=before, limit=limit
         )
     last = [str(int(rows[-1].id.removeprefix("exc_")))] if len(rows) == limit else None
-    return respond(ExceptionPage(rows, _cursor(last) if last else None))
+    return respond(ExceptionPage(rows, cursor_of(last) if last else None))
 
 
 def _number(text: str, name: str) -> int:
@@ -76,11 +76,11 @@ def _number(text: str, name: str) -> int:
     return int(text)
 
 
-def _cursor(numbers: list[str]) -> str:
+def cursor_of(numbers: list[str]) -> str:
     return urlsafe_b64encode(".".join(numbers).encode()).decode().rstrip("=")
 
 
-def _numbers(cursor: str, count: int) -> list[int]:
+def numbers_of(cursor: str, count: int) -> list[int]:
     try:
         parts = (
             urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii").split(".")

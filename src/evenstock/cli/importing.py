@@ -100,7 +100,7 @@ def import_(
     answer = Done(
         file.name,
         mapping.name,
-        rules.connection,
+        rules.source,
         summary,
         str(target.path) if target.codes else None,
         round(time.monotonic() - started, 3),
@@ -150,7 +150,7 @@ def _dry_run(stream: BinaryIO, file: Path, rules: Mapping, *, as_json: bool) -> 
             }
         )
     else:
-        for words in dry_run_in_words(file.name, rules.connection, found):
+        for words in dry_run_in_words(file.name, rules.source, found):
             out.print(words, markup=False)
     if found.summary.rejected:
         raise typer.Exit(Exit.PARTLY)
@@ -167,6 +167,10 @@ def _read_mapping(path: Path) -> tuple[Mapping, bytes]:
         fail(f"The mapping {path} is no TOML: {error}. Nothing was booked.", Exit.USAGE)
     except Refusal as refusal:
         fail(f"{refusal.problem.detail} Nothing was booked.", Exit.USAGE)
+    if rules.file.format != "csv":
+        fail(f"{path}: files are read as csv; json is for webhooks. Nothing was booked.", Exit.USAGE)
+    if not rules.source:
+        fail(f'{path}: say connection = "…", whose facts these are. Nothing was booked.', Exit.USAGE)
     return rules, hashlib.sha256(content).digest()
 
 

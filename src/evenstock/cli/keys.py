@@ -36,6 +36,8 @@ SCOPES = (
     "availability:read",
     "movements:read",
     "exceptions:read",
+    "messages:read",
+    "messages:write",
     "metrics:read",
 )
 

@@ -5,14 +5,21 @@ nothing else: when to try again, in which order and how fast is the pipeline's, 
 value, an `Outcome`; an exception out of a connector is a fault of the connector.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
 JsonObject = dict[str, Any]
+SecretRef = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(env|secret):[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$",
+        description="Where a secret is, never the secret itself: env:NAME or secret:NAME.",
+    ),
+]
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 Told_contra = TypeVar("Told_contra", contravariant=True)
 Bucket = Literal["sellable", "quarantine", "damaged", "in_transit"]
@@ -30,13 +37,37 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Untranslatable(Exception):  # noqa: N818 - it names what is wrong
-    """A message that cannot be read: a code of core/errors, words, and where in the message."""
+    """A message that cannot be read: a code of core/errors, words, and where in the message (JSON Pointer)."""
 
     def __init__(self, code: str, detail: str, pointer: str = "") -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.pointer = pointer
+
+
+class Hook(msgspec.Struct, frozen=True, kw_only=True):
+    """How a vendor signs its webhooks, and which headers matter; all names in lower case. Unsaid, it is Standard Webhooks.
+
+    `standard`: HMAC-SHA256 over `id.timestamp.body`, so the id and the time are vouched for. `body`: over the body alone;
+    then nothing in the headers is, and a message is known by its kind and its content.
+    """
+
+    scheme: Literal["standard", "body"] = "standard"
+    signature: str = "webhook-signature"
+    encoding: Literal["base64", "hex"] = "base64"  # of the signature; `standard` is always base64
+    prefix: str = ""  # before the signature in its header: `sha256=`
+    id: str = "webhook-id"
+    timestamp: str = "webhook-timestamp"  # of `standard`: seconds since 1970
+    kind: str = ""  # the vendor's kind of message, given to `translate` as its name
+    keep: tuple[str, ...] = ()  # further headers that are kept, and given to `translate`
+
+
+class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every connector that takes webhooks must be told; its own settings extend this."""
+
+    secret: SecretRef  # that the vendor signs with
+    previous_secret: SecretRef | None = None  # still good while the vendor changes over
 
 
 class Translate(Protocol[Told_contra]):
@@ -186,6 +217,12 @@ class Connector(msgspec.Struct, Generic[Settings], frozen=True, kw_only=True):
     summary: str  # one sentence, shown where connectors are chosen
     settings: type[Settings]
     translate: Translate[Settings] | None = None
+    # takes webhooks: `translate` reads them, and `settings` extends HookSettings; what its settings decide, a function tells
+    hook: Hook | Callable[[Settings], Hook] | None = None
     publish: Publish[Settings] | None = None
     basis: Basis | None = None  # required where `publish` is
     exposures_max: int = 100  # that one call of `publish` takes
+
+    def hook_of(self, settings: Settings) -> Hook | None:
+        """How the webhooks of a connection with these settings are signed; None where it takes none."""
+        return self.hook(settings) if callable(self.hook) else self.hook

@@ -6,10 +6,16 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+import msgspec
+
 from evenstock import connectors
 from evenstock.connectors.contract import Connector
+from evenstock.core.errors import Refusal
+from evenstock.core.mapping import near
+from evenstock.core.reading import problem_of
 
 GROUP = "evenstock.connectors"
+WITHOUT_CODE = ("api", "import")  # connections that others speak for: by a key, by a file
 
 
 @cache
@@ -37,3 +43,31 @@ def found() -> dict[str, Connector[Any]]:
             raise TypeError(f"{origin} offers the connector `{connector.name}`, a name that is taken.")
         by_name[connector.name] = connector
     return by_name
+
+
+def configured(name: str, settings: object, pointer: str = "") -> tuple[Connector[Any], Any] | None:
+    """The connector of this name with settings that fit it; None for one that needs neither.
+
+    Raises Refusal `connector.unknown`, `connection.settings`.
+    """
+    if name in WITHOUT_CODE:
+        return None
+    connector = found().get(name)
+    if connector is None:
+        hint = near(name, [*found(), *WITHOUT_CODE])
+        raise Refusal(
+            "connector.unknown",
+            f"There is no connector `{name}`. {hint} They are listed by `evenstock connector list`.",
+            f"{pointer}/connector",
+        )
+    if isinstance(settings, dict):
+        known = [field.encode_name for field in msgspec.structs.fields(connector.settings)]
+        for given in settings:
+            if given not in known:
+                words = f"The connector `{name}` has no setting `{given}`. {near(given, known)} Its README tells of each."
+                raise Refusal("connection.settings", words, f"{pointer}/settings/{given}")
+    try:
+        return connector, msgspec.convert(settings, connector.settings)
+    except msgspec.ValidationError as error:
+        problem = problem_of(error, f"{pointer}/settings", "connection.settings")
+        raise Refusal("connection.settings", problem.detail, problem.pointer) from None

@@ -23,20 +23,28 @@ def check_head(content_type: str, content_encoding: str, content_length: str) ->
     encoding = content_encoding.strip().lower() or "identity"
     if encoding not in {"identity", "gzip"}:
         raise Refusal("request.encoding", f"The body is encoded as {encoding}.")
-    if content_length.isdigit() and int(content_length) > BODY_BYTES_MAX:
-        raise Refusal(
-            "limit.body", f"The body has {int(content_length):,} bytes; at most {BODY_BYTES_MAX:,} are read."
-        )
+    check_length(content_length)
     return encoding == "gzip"
 
 
-def check_size(size: int) -> None:
+def check_length(content_length: str, bytes_max: int = BODY_BYTES_MAX) -> None:
+    """Refuse a body for its declared length, before any of it is read.
+
+    Raises Refusal `limit.body`.
+    """
+    if content_length.isdigit() and int(content_length) > bytes_max:
+        raise Refusal(
+            "limit.body", f"The body has {int(content_length):,} bytes; at most {bytes_max:,} are read."
+        )
+
+
+def check_size(size: int, bytes_max: int = BODY_BYTES_MAX) -> None:
     """Stop reading a body that has arrived so far.
 
     Raises Refusal `limit.body`.
     """
-    if size > BODY_BYTES_MAX:
-        raise Refusal("limit.body", f"The body has more than {BODY_BYTES_MAX:,} bytes.")
+    if size > bytes_max:
+        raise Refusal("limit.body", f"The body has more than {bytes_max:,} bytes.")
 
 
 def unpack(body: bytes) -> bytes:

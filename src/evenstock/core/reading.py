@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
+from evenstock.core.cards import card_at, masked
 from evenstock.core.errors import Problem, Refusal
 from evenstock.core.events import EVENT_TYPES, Event, read_custom
 
@@ -260,6 +261,9 @@ def _read_event(value: Any, prefix: str) -> Received | Refused:
         return _unencodable(value, prefix)
     claimed_id = value.get("id") if isinstance(value, dict) else None
     id_ = claimed_id if isinstance(claimed_id, str) else None
+    if card_at(body) is not None:
+        detail = "A payment card number stands here. Nothing of the event was kept."
+        return Refused(Problem("card.number", detail, _card(value, prefix)), None, masked(body))
     try:
         typed = _decimals_as_text.encode(value) if _may_have_decimals(body) else body
         event = _decoder.decode(typed)
@@ -313,6 +317,19 @@ def _unfit(value: object, pointer: str) -> str | None:
         named = ((name, getattr(value, field)) for name, field in fields if name not in FREE_TEXTS)
         found = next(filter(None, (_unfit(inner, f"{pointer}/{name}") for name, inner in named)), None)
     return found
+
+
+def _card(value: object, pointer: str) -> str:
+    """Where the card number stands, as near as can be told."""
+    named: Iterable[tuple[str, object]] = ()
+    if isinstance(value, dict):
+        named = value.items()
+    elif isinstance(value, list):
+        named = ((str(index), inner) for index, inner in enumerate(value))
+    for name, inner in named:
+        if card_at(_canonical.encode({name: inner})) is not None:
+            return _card(inner, f"{pointer}/{escape(name)}")
+    return pointer
 
 
 def _nul(value: object, pointer: str) -> str | None:

@@ -55,7 +55,7 @@ async def bring(
                 say(f"{job.file} is being imported with {job.mapping} by another process; waiting for it.")
             waits = True
             await asyncio.sleep(ASK_AGAIN_S)
-        hands = _Hands(hub, job, await _connection(hub, db, job.mapper.mapping.connection))
+        hands = _Hands(hub, job, await _connection(hub, db, job.mapper.mapping.source))
         try:
             return await run_import(
                 rows=job.rows,

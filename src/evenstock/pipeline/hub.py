@@ -6,9 +6,12 @@ from datetime import datetime
 import msgspec
 
 from evenstock.pipeline.clocks import Clocks
+from evenstock.pipeline.connections import Connections
+from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.reads import Reader
 from evenstock.pipeline.receive import Sources
+from evenstock.pipeline.translate import Translator
 from evenstock.pipeline.writer import Writer
 from evenstock.postgres.database import Pool
 from evenstock.postgres.stock import LocationNames
@@ -24,5 +27,8 @@ class Hub(msgspec.Struct, frozen=True):
     sources: Sources
     clocks: Clocks
     names: LocationNames
+    inbox: Inbox
+    translator: Translator
+    connections: Connections
     tag: str
     now: Callable[[], datetime]

@@ -79,3 +79,11 @@ async def upsert_connections(db: Connection, connections: Sequence[dict[str, Any
     async with db.transaction():
         await db.execute(stored.SQL.raise_version)
         await db.execute(SQL.upsert_connections, document(rows), now)
+
+
+async def every_connection(db: Connection) -> dict[int, tuple[str, str, str]]:
+    """All connections by number: id, connector, and settings as JSON."""
+    return {
+        number: (id_, connector, settings)
+        for number, id_, connector, settings in await db.fetch(SQL.every_connection)
+    }

@@ -1,14 +1,17 @@
 """A mapping says, in TOML, which rows of a source are which events. It is data: no expression language.
 
 `read_mapping` turns the file's content into frozen records, or refuses it in words. `Mapper` turns one row (column name →
-text) after another into an event, a counted skip, or a problem. Where rows come from is the reader's business.
+text) after another into an event, a counted skip, or a problem; `DocumentMapper` turns a JSON document into events. Where
+rows and documents come from is the reader's business.
 
     form      the tables of the file            reading   content → form, or a sentence that says what does not fit
     shapes    what each event must carry        checks    what must fit together
     times     how times are written             cells     cell → value, and conditions
-    mapper    row → event
+    plan      rules made ready to run           paths     column → place in a document
+    mapper    row → event                       documents document → events
 """
 
+from evenstock.core.mapping.documents import DocumentMapper
 from evenstock.core.mapping.form import FileForm, Mapping, Row
 from evenstock.core.mapping.mapper import SAME_FACT, Mapped, Mapper, Outcome, Rejected, Skipped
 from evenstock.core.mapping.misfit import near
@@ -16,6 +19,7 @@ from evenstock.core.mapping.reading import read_mapping
 
 __all__ = [
     "SAME_FACT",
+    "DocumentMapper",
     "FileForm",
     "Mapped",
     "Mapper",

@@ -6,6 +6,7 @@ from evenstock.core.errors import Refusal
 from evenstock.core.mapping.cells import Cells, operands
 from evenstock.core.mapping.form import Mapping, Numbers, Rule, Value, When
 from evenstock.core.mapping.misfit import Misfit, Place, near
+from evenstock.core.mapping.paths import LINE
 from evenstock.core.mapping.shapes import EVENTS, ITEM, NUMBERS, Shape, least_of, shape_of
 from evenstock.core.mapping.times import Clockwork, time_pattern
 
@@ -14,6 +15,7 @@ def check(mapping: Mapping) -> None:
     """Raises Misfit at the first place where the parts of a mapping do not fit each other."""
     if len(mapping.file.delimiter) != 1 or len(mapping.file.quote) > 1:
         raise Misfit(["file"], 'delimiter is one character ("\\t" is the tab), and quote is one or none.')
+    _check_file(mapping)
     if mapping.numbers.decimal == mapping.numbers.thousands:
         raise Misfit(["numbers"], "decimal and thousands cannot be the same character.")
     _check_time(mapping.time)
@@ -32,6 +34,47 @@ def check(mapping: Mapping) -> None:
             raise Misfit(place, 'a rule has either event = "SaleRecorded.v1" or skip = "the reason".')
         if rule.event is not None:
             _check_event(mapping, rule, rule.event, place)
+
+
+def _check_file(mapping: Mapping) -> None:
+    """Records and lines are JSON's; what stands in a line cannot say what the whole document is."""
+    file = mapping.file
+    if file.format == "csv":
+        if file.records or file.lines is not None:
+            raise Misfit(["file"], 'records and lines are for format = "json".')
+        return
+    if mapping.items is not None or mapping.location:
+        raise Misfit(["file"], 'items and location make masters known from format = "csv" only.')
+    for key in (mapping.key, *(rule.key for rule in mapping.rule if rule.key)):
+        if key.occurrence or key.once:
+            raise Misfit(["key"], "a document has an id of its own: occurrence and once are for rows of csv.")
+    if file.lines is not None:
+        _check_lines(mapping)
+
+
+def _check_lines(mapping: Mapping) -> None:
+    """An event is of the whole record: only its lines are read from lines, and each rule has its own key."""
+    if (mapping.time.column or "").startswith(LINE):
+        raise Misfit(["time"], "a record has one time; name a column that does not stand in a line.")
+    keys: list[tuple[tuple[str | Value, ...], str]] = []
+    for index, rule in enumerate(mapping.rule):
+        if rule.event is None or rule.event not in EVENTS:
+            continue
+        parts = (rule.key or mapping.key).parts
+        other = next((name for found, name in keys if found == parts), None)
+        if other is not None:
+            raise Misfit(
+                ["rule", index],
+                f"its event would have the key of rule {other!r}. Give it a key of its own, with a constant that tells them apart.",
+            )
+        keys.append((parts, rule.name))
+        if not shape_of(rule.event).line:
+            raise Misfit(["rule", index, "event"], f"{rule.event} has no lines.")
+        read = [value.column for (table, _), value in mapping.values_of(rule).items() if table == "fields"]
+        for column in (*read, *(part if isinstance(part, str) else part.column for part in parts)):
+            if column is not None and column.startswith(LINE):
+                words = f"{column} stands in a line, and the event is of the whole record. Use it in line, when or any."
+                raise Misfit(["rule", index], words)
 
 
 def _check_conditions(rule: Rule, place: Place) -> None:

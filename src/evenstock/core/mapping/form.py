@@ -20,9 +20,11 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class FileForm(Table, frozen=True, kw_only=True):
-    """How the file is written. Gzip is recognised by itself."""
+    """How the file is written. Gzip is recognised by itself. In JSON, columns are paths into a record."""
 
-    format: Literal["csv"] = "csv"
+    format: Literal["csv", "json"] = "csv"
+    records: str = ""  # of JSON: where the record, or the list of records, stands; empty: at the top
+    lines: str | None = None  # of JSON: where in a record its lines stand; their columns begin with `line.`
     encoding: Encoding = "utf-8"
     delimiter: str = ","
     quote: str = '"'  # empty: nothing is quoted
@@ -125,7 +127,7 @@ class Rule(Table, frozen=True, kw_only=True):
 class Mapping(Table, frozen=True, kw_only=True):
     """A whole mapping file."""
 
-    connection: Identifier  # the `source` of every event
+    connection: Identifier | None = None  # the `source` of every event; a connector knows it by itself
     file: FileForm = FileForm()
     numbers: Numbers = Numbers()
     time: When
@@ -135,6 +137,11 @@ class Mapping(Table, frozen=True, kw_only=True):
     fields: dict[str, Value] = {}  # of every event
     line: dict[str, Value] = {}  # of every event's line
     rule: tuple[Rule, ...]
+
+    @property
+    def source(self) -> str:
+        """The connection that the mapping names; empty where it names none."""
+        return self.connection or ""
 
     @property
     def columns(self) -> list[str]:

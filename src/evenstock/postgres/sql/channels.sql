@@ -14,3 +14,6 @@ insert into connections (id, connector, settings, created_at)
 select i, c, s, $2 from json_to_recordset($1::json) as t(i text, c text, s jsonb)
 order by i
 on conflict (id) do update set connector = excluded.connector, settings = excluded.settings;
+
+-- name: every_connection
+select connection_id, id, connector, settings::text as settings from connections;
