@@ -251,6 +251,11 @@ def type_of(event: Envelope) -> str:
     return str(type(event).__struct_config__.tag)
 
 
+def same_fact(one: Event, other: Event) -> bool:
+    """Whether two events under one key say the same: type, time and data as decoded (D15)."""
+    return type(one) is type(other) and one.time == other.time and one.data == other.data
+
+
 def read_custom(kind: type, value: object) -> Any:
     """The hook by which msgspec reads our own value types."""
     if kind is Quantity:

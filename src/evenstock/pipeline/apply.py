@@ -11,7 +11,7 @@ import msgspec
 
 from evenstock.core.booking import CountEntry
 from evenstock.core.errors import Problem, Refusal
-from evenstock.core.events import Event, ItemRef
+from evenstock.core.events import Event, ItemRef, same_fact
 from evenstock.core.intake import Fact, is_transfer, prepare
 from evenstock.core.masters import Masters
 from evenstock.core.reading import read_stored
@@ -258,11 +258,6 @@ def _settle_repeated(
         if not repeated[index].same:
             draft.conflicts.append((key, fact.body.decode()))
     return repeated
-
-
-def same_fact(one: Event, other: Event) -> bool:
-    """Whether two events under one key say the same: type, time and data as decoded (D15)."""
-    return type(one) is type(other) and one.time == other.time and one.data == other.data
 
 
 async def _collect(db: Connection, draft: Draft, masters: Masters) -> None:
