@@ -45,6 +45,13 @@ class Truth:
         self._really[spot][INDEX[bucket]] += found
         return found
 
+    def drift(self, spot: Spot, bucket: str, units: int) -> None:
+        """Units appear (or, below zero, go) and no fact tells it."""
+        change = [0] * len(BUCKETS)
+        change[INDEX[bucket]] = units
+        self._add(self._really[spot], (change[0], change[1], change[2], change[3]))
+        self._unseen[spot][INDEX[bucket]] -= units
+
     def count(self, spot: Spot) -> int:
         """Somebody counts what is for sale: its units; the books know it from here on."""
         self._unseen[spot][SELLABLE] = 0

@@ -9,9 +9,9 @@ from evenstock.core.events import Event, ItemRef
 from evenstock.core.intake import Fact, HeldLine, prepare
 from evenstock.core.masters import Masters
 from evenstock.core.reading import read_stored
+from evenstock.core.voids import came_back
 from evenstock.pipeline.apply import ATTEMPTS_MAX, Memory
 from evenstock.pipeline.draft import Changed, Draft, MissingPositions, finish
-from evenstock.pipeline.voids import came_back
 from evenstock.postgres import exceptions, ledger, waiting
 from evenstock.postgres import masters as stored_masters
 from evenstock.postgres.database import Connection

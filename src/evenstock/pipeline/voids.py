@@ -7,19 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from evenstock.core.booking import CountEntry, Entry
-from evenstock.core.events import (
-    CountVoided,
-    FactVoided,
-    ReturnReceived,
-    SaleRecorded,
-    StockCounted,
-    TransferReceived,
-    TransferShipped,
-)
+from evenstock.core.events import ReturnReceived, TransferReceived, TransferShipped
 from evenstock.core.intake import Fact, TransferLeg, prepare
 from evenstock.core.ledger import Move
 from evenstock.core.masters import Masters
 from evenstock.core.reading import read_stored
+from evenstock.core.voids import TRANSFER_TYPES, came_back, negative, refusal, reverse
 from evenstock.pipeline.draft import Draft
 from evenstock.postgres import exceptions, ledger, masters, waiting
 from evenstock.postgres.database import Connection
@@ -27,11 +20,7 @@ from evenstock.postgres.exceptions import Cause
 from evenstock.postgres.ledger import FactKey, StoredFact
 from evenstock.postgres.waiting import Waiting
 
-VOID_TYPES = frozenset({kind.__struct_config__.tag for kind in (FactVoided, CountVoided)})
-COUNT_TYPE = StockCounted.__struct_config__.tag
-SALE_TYPE = SaleRecorded.__struct_config__.tag
 RETURN_TYPE = ReturnReceived.__struct_config__.tag
-TRANSFER_TYPES = frozenset({kind.__struct_config__.tag for kind in (TransferShipped, TransferReceived)})
 
 
 async def relate(db: Connection, draft: Draft, known: Masters, counts: Sequence[CountEntry]) -> None:
@@ -143,7 +132,7 @@ class _Relation:
 
     async def _take_effect(self, void: Fact, own: Fact | None, stored: StoredFact | None) -> None:
         target_id, target_type = (own.fact_id, own.type) if own is not None else (stored.fact_id, stored.type)  # type: ignore[union-attr]
-        if reason := self._refusal(void, target_id, target_type):
+        if reason := refusal(void.goods, target_type, is_voided=target_id in self.voided):
             self._ignore(void, reason)
             return
         assert void.goods is not None  # noqa: S101 - only voids come here
@@ -170,18 +159,9 @@ class _Relation:
             return
         self.draft.work.entries += [Entry(void.fact_id, reverse(move), at, target_id) for move, at in moves]
         if own is not None:
-            self.draft.work.legs += [_negative(leg) for leg in own.legs]
+            self.draft.work.legs += [negative(leg) for leg in own.legs]
         elif stored is not None and stored.type in TRANSFER_TYPES:
-            self.draft.work.legs += [_negative(leg) for leg in await self._legs(stored, moves)]
-
-    def _refusal(self, void: Fact, target_id: int, target_type: str) -> str | None:
-        if target_type in VOID_TYPES:
-            return "void.of_void"
-        if (target_type == COUNT_TYPE) != (void.goods == "count"):
-            return "void.target_kind"
-        if void.goods == "came_back" and target_type != SALE_TYPE:
-            return "void.target_kind"
-        return "void.repeated" if target_id in self.voided else None
+            self.draft.work.legs += [negative(leg) for leg in await self._legs(stored, moves)]
 
     async def _void_counts(self, void: Fact, target_id: int, own: Fact | None) -> None:
         if own is None:
@@ -223,36 +203,3 @@ class _Relation:
         for entry in await waiting.returns_waiting(self.db, sorted(self.returns)):
             if (entry.awaited, entry.fact_id) not in found:
                 self.draft.found.append(entry)
-
-
-def reverse(move: Move) -> Move:
-    """The move that undoes a move."""
-    return Move(
-        move.item_id, move.location_id, move.to_place, move.from_place, move.quantity, "void", move.line
-    )
-
-
-def came_back(void_fact_id: int, at: datetime, moves: Sequence[Move]) -> list[Entry]:
-    """Goods of a voided sale that really returned: a return with the void's own instant (C9)."""
-    return [
-        Entry(
-            void_fact_id,
-            Move(
-                move.item_id, move.location_id, "customer", "quarantine", move.quantity, "return", move.line
-            ),
-            at,
-        )
-        for move in moves
-        if (move.from_place, move.to_place) == ("sellable", "customer")
-    ]
-
-
-def _negative(leg: TransferLeg) -> TransferLeg:
-    return TransferLeg(
-        leg.transfer,
-        leg.item_id,
-        leg.from_location_id,
-        leg.to_location_id,
-        shipped=-leg.shipped,
-        received=-leg.received,
-    )

@@ -1,0 +1,126 @@
+"""What must hold in the hub at any time, over what changed since the last look (reliability §2)."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from evenstock.core.ledger import effect
+from evenstock.estate.box.memory import Memory
+
+if TYPE_CHECKING:
+    from evenstock.estate.box.box import Box
+    from evenstock.estate.box.exposing import View
+
+SWEPT_WITHIN: Final = timedelta(minutes=1)
+
+Breach = tuple[str, str]  # which check, in words
+
+
+class Looks:
+    """Looks at one play again and again; each entry of a log is looked at once."""
+
+    def __init__(self, box: "Box") -> None:
+        self._box = box
+        self._claims = 0
+        self._versions: dict[tuple[str, int], int] = {}
+
+    def at(self, now: datetime) -> Iterator[Breach]:
+        """Breaches that are there now."""
+        memory = self._box.hub.memory
+        touched, memory.touched = memory.touched, {}
+        for key in touched:
+            yield from self._position(memory, key)
+        yield from self._grants(memory)
+        yield from self._claims_are_sums(memory)
+        yield from self._holds(memory, now)
+        yield from self._channels()
+
+    def _position(self, memory: Memory, key: tuple[int, int]) -> Iterator[Breach]:
+        position = memory.position(key)
+        total = [0, 0, 0, 0]
+        adjusted: dict[int, int] = {}
+        for movement in memory.movements[key]:
+            if movement.quantity <= 0:
+                yield "movement", f"A movement of {movement.quantity} units at {self._name(key)}."
+            change = effect(movement.from_place, movement.to_place, movement.quantity)  # type: ignore[arg-type]
+            total = [one + other for one, other in zip(total, change, strict=True)]
+            if movement.count_id is not None:
+                adjusted[movement.count_id] = adjusted.get(movement.count_id, 0) + change[0]
+        if tuple(total) != position.vector:
+            yield "fold", f"{self._name(key)} says {position.vector}, its movements {tuple(total)}."
+        for count in memory.counts[key]:
+            if count.adjusted != adjusted.get(count.count_id, 0):
+                yield "count", f"A count at {self._name(key)} adjusted {count.adjusted}, its movements did not."
+        yield from self._state(memory, key)
+
+    def _state(self, memory: Memory, key: tuple[int, int]) -> Iterator[Breach]:
+        """Exceptions of state are open exactly while their state lasts."""
+        position = memory.position(key)
+        claimed = position.reserved + position.allocated
+        has = {
+            "stock.negative": min(position.vector[:3]) < 0,
+            "stock.in_transit_negative": position.vector[3] < 0,
+            "stock.overcommitted": claimed > max(0, position.vector[0]),
+        }
+        for code, should in has.items():
+            is_open = (code, f"position:{key[0]}@{key[1]}") in memory.exceptions
+            if is_open != should:
+                yield "exception", f"{code} at {self._name(key)} is {'' if is_open else 'not '}open."
+        if position.reserved < 0 or position.allocated < 0:
+            yield "claims", f"{self._name(key)} has claims below zero."
+
+    def _grants(self, memory: Memory) -> Iterator[Breach]:
+        """Nothing was promised beyond what was there, by the numbers that stand on the promise itself, and truly."""
+        entries = memory.claims[self._claims :]
+        self._claims = len(memory.claims)
+        for entry in entries:
+            if entry.kind != "grant":
+                continue
+            assert entry.seen is not None  # noqa: S101 - grants carry what they saw
+            sellable, reserved, allocated, safety = entry.seen
+            if reserved + allocated + entry.reserved + entry.allocated > max(0, sellable - safety):
+                where = self._name((entry.item_id, entry.location_id))
+                yield "grant", f"Promised {entry.reserved} at {where} with {entry.seen} there."
+            if safety < self._box.policy.safety_stock:
+                yield "grant", "A promise kept back less than the policy says."
+
+    def _claims_are_sums(self, memory: Memory) -> Iterator[Breach]:
+        sums: dict[tuple[int, int], list[int]] = {}
+        for reservation in memory.reservations.values():
+            if reservation.has_ended and not reservation.open:
+                continue
+            for claim in reservation.claims:
+                if claim.open:
+                    sums.setdefault(claim.spot, [0, 0])[claim.allocated] += claim.open
+        for key, position in memory.positions.items():
+            claims = sums.pop(key, None)
+            if (position.reserved, position.allocated) != (tuple(claims) if claims else (0, 0)):
+                yield "claims", f"{self._name(key)} counts {position.reserved} reserved, {position.allocated} allocated; its claims {claims}."
+        if sums:
+            yield "claims", "There are claims on positions that do not exist."
+
+    def _holds(self, memory: Memory, now: datetime) -> Iterator[Breach]:
+        if not self._box.process.is_up:
+            return
+        for reservation in memory.reservations.values():
+            expires_at = reservation.expires_at
+            if not reservation.has_ended and expires_at is not None and expires_at + SWEPT_WITHIN < now:
+                yield "hold", f"{reservation.order_ref} is held beyond {expires_at}."
+
+    def _channels(self) -> Iterator[Breach]:
+        for id_, sender in self._box.senders.items():
+            for item_id, number in sender.acked.items():
+                before = self._versions.get((id_, item_id), 0)
+                if number.version < before or number.units < 0:
+                    yield "version", f"{id_} went back from version {before} to {number.version}."
+                self._versions[id_, item_id] = number.version
+            yield from self._view(sender.view)
+
+    def _view(self, view: "View") -> Iterator[Breach]:
+        for item_id in self._box.items.values():
+            should = view.recomputed(item_id, safety_stock=view.safety_stock, with_dark=False)
+            if view.ats(item_id) != should:
+                yield "availability", f"Item {item_id} offers {view.ats(item_id)}, its positions {should}."
+
+    def _name(self, key: tuple[int, int]) -> str:
+        return f"{self._box.skus[key[0] - 1]} at {self._box.place_names[key[1]]}"

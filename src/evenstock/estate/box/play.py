@@ -1,0 +1,42 @@
+"""One day, played: a scenario, a seed and a policy in, what came of it out."""
+
+from typing import Final
+
+import msgspec
+
+from evenstock.estate.box.agenda import HOUR
+from evenstock.estate.box.box import PARTS, Box, Parts
+from evenstock.estate.box.policies import POLICIES, Policy
+from evenstock.estate.box.referee import Finding, Referee
+from evenstock.estate.box.scenario import Scenario
+
+PLAIN: Final = POLICIES["hub"]
+
+
+class Played(msgspec.Struct, frozen=True):
+    """What came of a play."""
+
+    seed: int
+    policy: str
+    trace: str  # hash of everything that happened
+    facts: int
+    findings: tuple[Finding, ...]
+
+
+def play(scenario: Scenario, seed: int, policy: Policy = PLAIN, parts: Parts = PARTS) -> Played:
+    """Play a day and judge it."""
+    box, findings = played(scenario, seed, policy, parts)
+    return Played(seed, policy.name, box.trace.end(), box.witness.said_number, findings)
+
+
+def played(
+    scenario: Scenario, seed: int, policy: Policy = PLAIN, parts: Parts = PARTS, *, keep_trace: bool = False
+) -> tuple[Box, tuple[Finding, ...]]:
+    """The same, with everything that was in it."""
+    box = Box(scenario, seed, policy, parts, keep_trace=keep_trace)
+    referee = Referee(box)
+    box.agenda.run(box.closes_at)
+    box.agenda.run(box.closes_at + int(scenario.settle_hours * HOUR))
+    referee.too_late()
+    referee.judge()
+    return box, tuple(referee.findings)

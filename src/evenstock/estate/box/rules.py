@@ -1,0 +1,30 @@
+"""The rules that the hub in the box plays by: production's own, in one place where a test may plant a bug."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from evenstock.core.availability import PositionRow
+from evenstock.core.booking import Booking, Position, book, slow_positions
+from evenstock.core.events import same_fact
+from evenstock.core.intake import Fact, prepare
+from evenstock.core.ordering import merge
+from evenstock.core.reservations import Desk
+from evenstock.core.voids import refusal
+
+
+def offer(position: Position, safety_stock: int) -> int:
+    """What a position may promise."""
+    return PositionRow("", position.vector, position.reserved, position.allocated, safety_stock).offer
+
+
+class Rules(NamedTuple):
+    """Functions of `core`."""
+
+    prepare: Callable[..., Fact] = prepare
+    same_fact: Callable[..., bool] = same_fact
+    refusal: Callable[..., str | None] = refusal
+    slow_positions: Callable[..., Any] = slow_positions
+    book: Callable[..., Booking] = book
+    merge: Callable[..., list[int]] = merge
+    desk: Callable[..., Desk] = Desk
+    offer: Callable[[Position, int], int] = offer

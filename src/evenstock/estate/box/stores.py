@@ -1,0 +1,188 @@
+"""A store: registers, customers who take what is there, returns, thieves, and people who count."""
+
+from typing import TYPE_CHECKING, Final
+
+from evenstock.estate.box import paper
+from evenstock.estate.box.agenda import HOUR, MINUTE
+from evenstock.estate.box.demand import STORE_HOURS, Demand, Visit, Wishes
+from evenstock.estate.box.lines import Line
+from evenstock.estate.box.places import Place
+from evenstock.estate.box.told import Moved, Told
+from evenstock.estate.chance import stream
+
+if TYPE_CHECKING:
+    from evenstock.estate.box.box import Box
+
+RETURN_AFTER: Final = 2 * HOUR
+ELSEWHERE: Final = 0.3  # part of the returns that go to another store
+LOOKED_AT_AFTER: Final = 10 * MINUTE
+VOIDED_AFTER: Final = 5 * MINUTE
+
+
+class Register:
+    """A till: its name, its installation, its number, and how wrong its clock is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.epoch = 1
+        self.number = 0
+        self.clock_error = 0  # µs
+        self.poses_as: Register | None = None  # another whose name it took
+
+    def next_number(self) -> tuple[str, int, int]:
+        """Name, epoch and number of the next ticket."""
+        self.number += 1
+        if self.poses_as is not None:
+            return self.poses_as.name, self.poses_as.epoch, self.number
+        return self.name, self.epoch, self.number
+
+
+class Store(Place):
+    """One store."""
+
+    def __init__(self, box: "Box", name: str, line: Line) -> None:
+        super().__init__(box, name, paper.OFFICE, line)
+        what = box.scenario.stores
+        self.what = what
+        chance = stream(box.seed, name, "assortment")
+        carried = sorted(chance.sample(range(len(box.skus)), min(what.items, len(box.skus))))
+        self.skus = [box.skus[rank] for rank in carried]
+        self.registers = [Register(str(number)) for number in range(1, what.registers + 1)]
+        self._carried = frozenset(self.skus)
+        self._shrink = stream(box.seed, name, "shrink")
+        self._counting = stream(box.seed, name, "counting")
+        self._demand = Demand(box.seed, name, self._rate, Wishes(self.skus, carried, box.scenario.promotion))
+        self._open_shelves()
+        self._expect(0)
+        self._plan_shrink()
+        self._plan_count()
+
+    def _rate(self, at: int) -> float:
+        hour = self.box.hour(at)
+        if not self.what.opens <= hour < self.what.closes:
+            return 0.0
+        open_hours = STORE_HOURS[self.what.opens : self.what.closes]
+        return self.what.visits_per_hour * STORE_HOURS[hour] * len(open_hours) / sum(open_hours)
+
+    def _open_shelves(self) -> None:
+        chance = stream(self.box.seed, self.name, "shelves")
+        goods = []
+        for sku in self.skus:
+            really = int(chance.expovariate(1 / self.what.level)) + 1
+            wrong, by = chance.random(), chance.choice((-2, -1, 1, 2))
+            recorded = max(0, really + by) if wrong < self.what.wrong_records else really
+            goods.append((sku, recorded, really))
+        self.stock(goods)
+
+    # Customers
+
+    def _expect(self, after: int) -> None:
+        visit = self._demand.after(after, self.box.closes_at)
+        if visit is not None:
+            self.box.agenda.plan(visit.at, self._serve, visit)
+
+    def _serve(self, visit: Visit) -> None:
+        self._expect(visit.at)
+        given = tuple((sku, min(units, there)) for sku, units in visit.basket if (there := self.units(sku)) > 0)
+        self.box.measures.walk_ins(visit.basket, given)
+        if not given:
+            return
+        register = self.registers[int(visit.luck[0] * len(self.registers))]
+        told = self._ring_up(given, register)
+        if visit.luck[1] < self.what.misscans:
+            self._misscan(given[0][0], visit.luck[2])
+        if visit.luck[3] < self.what.mistakes:
+            self._by_mistake(given[:1], register, visit.luck[2])
+        if visit.luck[4] < self.what.returns:
+            self._will_come_back(told, given[0][0], visit.luck)
+
+    def _ring_up(self, given: paper.Basket, register: Register) -> Told:
+        at = self.moment()
+        return self._ticket(at, given, register, self.moves(given, "sellable", "customer"))
+
+    def _ticket(self, at: int, given: paper.Basket, register: Register, moved: tuple[Moved, ...]) -> Told:
+        box = self.box
+        name, epoch, number = register.next_number()
+        stamp = at + register.clock_error
+        id_ = f"T-{self.name}-{name}-{epoch}-{number}"
+        event = paper.sale(id_, box.instant(stamp), self.name, name, given, number, epoch)
+        told = Told(event, at, stamp, self.name, moved)
+        box.trace.note(at, "sold", self.name, *given)
+        self.line.send(told)
+        return told
+
+    def _misscan(self, scanned: str, luck: float) -> None:
+        """The ticket names an item that stayed; another one left."""
+        other = self.skus[int(luck * len(self.skus))]
+        if other != scanned and self.units(other) > 0:
+            self.drift(scanned, 1)
+            self.drift(other, -1)
+
+    def _by_mistake(self, goods: paper.Basket, register: Register, luck: float) -> None:
+        """A ticket for goods that never left; a void takes it back."""
+        at = self.moment()
+        moved = tuple(Moved((sku, self.name), "sellable", "customer", units) for sku, units in goods)
+        told = self._ticket(at, goods, register, moved)
+        after = VOIDED_AFTER + int(luck * HOUR)
+        self.box.agenda.plan(at + after, self._void, told)
+
+    def _void(self, mistake: Told) -> None:
+        at = self.moment()
+        event = paper.voided(self.number("V"), mistake.key[0], self.box.instant(at), mistake.key[1])
+        self.line.send(Told(event, at, at, self.name, voids=mistake.key))
+
+    # Returns
+
+    def _will_come_back(self, sale: Told, sku: str, luck: tuple[float, ...]) -> None:
+        stores = self.box.stores
+        there = stores[int(luck[6] * len(stores))] if luck[5] < ELSEWHERE else self
+        after = int(RETURN_AFTER * (0.1 + 2 * luck[7]))
+        if self.box.agenda.now + after < self.box.closes_at:
+            self.box.agenda.plan(self.box.agenda.now + after, there.take_back, sale, sku, luck[2])
+
+    def take_back(self, sale: Told, sku: str, luck: float) -> None:
+        """A customer brings a unit back; it is looked at later."""
+        at = self.moment()
+        moved = self.moves(((sku, 1),), "customer", "quarantine")
+        event = paper.returned(self.number("R"), self.box.instant(at), self.name, ((sku, 1),), sale.key)
+        self.report(event, at, moved)
+        after = LOOKED_AT_AFTER + int(luck * HOUR)
+        self.box.agenda.plan(at + after, self._look_at, event.id, sku, luck)
+
+    def _look_at(self, of_return: str, sku: str, luck: float) -> None:
+        to = "sellable" if luck < 0.85 else "damaged" if luck < 0.95 else "disposed"
+        at = self.moment()
+        moved = self.moves(((sku, 1),), "quarantine", to)  # type: ignore[arg-type]  # one of the three
+        event = paper.disposed(
+            self.number("D"), self.box.instant(at), self.name, ((sku, 1),), of_return, to
+        )
+        self.report(event, at, moved)
+
+    # What nobody sees, and those who look
+
+    def _plan_shrink(self) -> None:
+        if self.what.shrink_per_hour > 0:
+            after = int(self._shrink.expovariate(self.what.shrink_per_hour) * HOUR)
+            sku = self.skus[int(self._shrink.random() * len(self.skus))]
+            if self.box.agenda.now + after < self.box.closes_at:
+                self.box.agenda.plan(self.box.agenda.now + after, self._lose, sku)
+
+    def _lose(self, sku: str) -> None:
+        if self.units(sku) > 0:
+            self.drift(sku, -1)
+        self._plan_shrink()
+
+    def _plan_count(self) -> None:
+        if self.what.counts_per_hour > 0:
+            after = int(self._counting.expovariate(self.what.counts_per_hour) * HOUR)
+            if self.box.agenda.now + after < self.box.closes_at:
+                self.box.agenda.plan(self.box.agenda.now + after, self._count)
+
+    def _count(self) -> None:
+        begin = int(self._counting.random() * len(self.skus))
+        self.count([self.skus[(begin + n) % len(self.skus)] for n in range(min(self.what.count_lines, len(self.skus)))])
+        self._plan_count()
+
+    def level(self, sku: str) -> int:
+        """How many units the shelf is meant to hold."""
+        return self.what.level if sku in self._carried else 0

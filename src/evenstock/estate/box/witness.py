@@ -1,0 +1,87 @@
+"""Who saw everything: what was said, when the hub took it, what it answered. The hub never looks here."""
+
+from typing import Final
+
+from evenstock.estate.box.agenda import MINUTE
+from evenstock.estate.box.hub import TAKEN, Outcome
+from evenstock.estate.box.told import Spot, Told
+from evenstock.estate.box.trace import Trace
+
+LATE: Final = MINUTE  # from there on a fact explains why a number was wrong
+
+Key = tuple[str, str]
+
+
+class Record:
+    """What stands under a key, and what became of it on its way."""
+
+    __slots__ = ("acked", "arrived", "outcome", "told")
+
+    def __init__(self, told: Told) -> None:
+        self.told = told  # the first that the hub kept; until then the first that was said
+        self.arrived: int | None = None
+        self.acked = False
+        self.outcome: Outcome | None = None  # of that first time
+
+
+class Witness:
+    """The records of one play."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.records: dict[Key, Record] = {}
+        self.clashes: dict[int, Told] = {}  # refused under a name that another fact has
+        self.mended: set[int] = set()  # of those: said again under a name of their own
+        self.said_number = 0
+        self.pending: dict[int, Told] = {}  # said, and not known to the hub
+        self.late: dict[Spot, list[tuple[int, int]]] = {}  # outflows known late: happened, arrived
+        self.repeats = 0
+        self.lags: list[int] = []
+        self.surprises: list[str] = []
+        self._trace = trace
+
+    def said(self, told: Told) -> None:
+        """Somebody reports a fact."""
+        self.said_number += 1
+        self.pending[id(told)] = told
+        self.records.setdefault(told.key, Record(told))
+
+    def answered(self, told: Told, arrived: int, outcome: Outcome, *, is_acked: bool) -> None:
+        """The hub has decided about a fact that arrived then."""
+        self._trace.note(arrived, outcome, *told.key)
+        record = self.records[told.key]
+        self.pending.pop(id(told), None)
+        if outcome not in TAKEN:
+            if outcome == "conflict":
+                self.clashes[id(told)] = told
+            else:
+                self.surprises.append(f"{told.key[1]} was {outcome}")
+            return
+        if record.arrived is None:
+            record.told = told
+            record.arrived = arrived
+            record.outcome = outcome
+            self._first(told, arrived)
+        else:
+            self.repeats += 1
+        record.acked |= is_acked
+
+    def unknown_yet(self, spot: Spot) -> list[tuple[int, int]]:
+        """Outflows of a spot that the hub cannot know: when, and how many units."""
+        return [
+            (told.at, moved.units)
+            for told in self.pending.values()
+            for moved in told.moved
+            if moved.spot == spot and moved.from_place == "sellable"
+        ]
+
+    def is_behind(self, place: str) -> bool:
+        """Whether somebody there has said what the hub does not know."""
+        return any(told.sender == place for told in self.pending.values())
+
+    def _first(self, told: Told, arrived: int) -> None:
+        lag = arrived - told.at
+        self.lags.append(lag)
+        if lag > LATE:
+            for moved in told.moved:
+                if moved.from_place == "sellable":
+                    self.late.setdefault(moved.spot, []).append((told.at, arrived))
