@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from evenstock import clock, wiring
-from evenstock.bench import tickets
+from evenstock.bench import orders, tickets
 from evenstock.bench.hub import Running, running
 from evenstock.bench.load import Measured
 from evenstock.bench.rows import Row
@@ -26,6 +26,11 @@ SINGLE_CONNECTIONS: Final = 32
 READ_CONNECTIONS: Final = 8
 BATCHES_PER_S_MAX: Final = 120  # prebuilt for each second; more than the hub can take
 SINGLES_PER_S_MAX: Final = 15_000
+RESERVING_CONNECTIONS: Final = 32
+HOT_CONNECTIONS: Final = 64
+ORDERS_PER_S_MAX: Final = 15_000
+LAST_UNITS: Final = 1_000
+OPEN_RESERVATIONS: Final = 200_000
 
 Say = Callable[[str], None]
 Work = Callable[[Database], object]
@@ -95,6 +100,7 @@ def _rows(
             5_000,
             10_000,
         )
+        yield from _promises(scope, db, hub, say, run)
         for millions in scope.millions:
             say(f"growing the ledger to {millions:g} million movements")
             run(_grow(db, int(millions * 1_000_000)))
@@ -102,6 +108,44 @@ def _rows(
             rate = measured.requests * BATCH / measured.seconds
             yield _row(f"events in batches at {millions:g} million movements", rate, measured)
             yield Row("  against the empty ledger", rate / empty, "×", at_least=0.8, aim=0.95)
+
+
+def _promises(
+    scope: Scope, db: Database, hub: Running, say: Say, run: Callable[..., object]
+) -> Iterator[Row]:
+    """Reservations: random items, one hot item, the last units of one, and beside very many that are open."""
+    number = int(scope.seconds * ORDERS_PER_S_MAX)
+
+    def rate(requests: Iterator[bytes], clients: int) -> tuple[float, Measured]:
+        measured = hub.load(requests, connections=clients, seconds=scope.seconds)
+        return measured.requests / measured.seconds, measured
+
+    few, measured = rate(orders.orders(hub.key, "random", number), RESERVING_CONNECTIONS)
+    yield _row("reservations, random items, 32 clients", few, measured, 3_000, 5_000)
+    hot, measured = rate(orders.hot_orders(hub.key, "hot", number), HOT_CONNECTIONS)
+    yield _row("reservations, one hot item, 64 clients", hot, measured, 3_000, 9_000, p99_at_most_ms=100)
+    hub.send(orders.last_units(hub.key, LAST_UNITS))
+    requests = orders.hot_orders(hub.key, "last", 2 * LAST_UNITS, orders.HOT)
+    measured = hub.load(requests, connections=HOT_CONNECTIONS, seconds=3600.0, warm_up_s=0.0)
+    granted = measured.requests - measured.failed
+    yield Row("  of the last 1,000 units, granted to 2,000 orders", granted, " units", at_least=LAST_UNITS)
+    if granted > LAST_UNITS:
+        raise RuntimeError(f"{granted:,} units were granted where {LAST_UNITS:,} were")
+    say(f"opening {OPEN_RESERVATIONS:,} reservations")
+    run(_open(db))
+    many, measured = rate(orders.orders(hub.key, "beside", number), RESERVING_CONNECTIONS)
+    yield _row(f"reservations beside {OPEN_RESERVATIONS:,} open ones", many, measured)
+    yield Row("  against few open ones", many / few, "×", at_least=0.8, aim=0.95)
+
+
+async def _open(db: Database) -> None:
+    connection = await db.connect(owner=True, application="evenstock bench", statement_timeout_s=0)
+    try:
+        await database.open_reservations(
+            connection, OPEN_RESERVATIONS, items=ITEMS, locations=LOCATIONS, now=clock.now()
+        )
+    finally:
+        await connection.close()
 
 
 def _batches(hub: Running, seconds: float, name: str, keys: tickets.KeyKind) -> Measured:

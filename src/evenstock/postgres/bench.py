@@ -44,6 +44,20 @@ async def grow(
     await db.execute(SQL.checkpoint)
 
 
+async def open_reservations(
+    db: Connection, number: int, *, items: int, locations: int, now: datetime
+) -> None:
+    """Make this many reservations of one unit each, spread over all positions, with claims, entries and counters that agree."""
+    async with db.transaction():
+        await db.execute(SQL.open_batch, now)
+        await db.execute(SQL.open_reservations, number, items, locations, now)
+        await db.execute(SQL.open_claims, items, locations)
+        await db.execute(SQL.open_entries)
+        await db.execute(SQL.open_counters)
+    await db.execute(SQL.analyze)
+    await db.execute(SQL.checkpoint)
+
+
 async def checkpoint(db: Connection) -> None:
     """Flush what is dirty, so that what follows pays for full pages again."""
     await db.execute(SQL.checkpoint)

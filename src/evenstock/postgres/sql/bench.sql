@@ -66,3 +66,39 @@ checkpoint;
 
 -- name: count_movements
 select count(*) from movements;
+
+-- name: open_batch
+-- The next batch of the ledger, in which the open reservations are made.
+with head as (
+    update ledger_head set ledger_seq = ledger_seq + 1, recorded_at = greatest(recorded_at, $1::timestamptz) returning ledger_seq, recorded_at
+)
+insert into batches (ledger_seq, batch_id, recorded_at) select ledger_seq, nextval('batch_ids'), recorded_at from head;
+
+-- name: open_reservations
+insert into reservations (reservation_id, channel_id, order_ref, status, all_or_nothing, asked, expires_at, created_at)
+select nextval('reservation_ids'), null, 'open-' || n, 'held', true,
+    json_build_array(json_build_object('line', '1', 'item_id', 1 + n % $2::integer, 'sku', 'SKU-' || lpad((n % $2::integer)::text, 5, '0'),
+        'scale', 0, 'units', 1, 'pickup', 1 + n / $2::integer % $3::integer)),
+    $4::timestamptz + interval '1 day', $4
+from generate_series(0, $1::integer - 1) n;
+
+-- name: open_claims
+insert into claims (reservation_id, claim_no, line, item_id, location_id, granted, expires_at)
+select reservation_id, 1, '1', 1 + n % $1::integer, 1 + n / $1::integer % $2::integer, 1, expires_at
+from reservations r cross join lateral (select substr(order_ref, 6)::integer as n) s where order_ref like 'open-%';
+
+-- name: open_entries
+insert into claim_entries (ledger_seq, ordinal, reservation_id, claim_no, item_id, location_id, kind, reserved, allocated,
+    seen_sellable, seen_reserved, seen_allocated, seen_safety)
+select h.ledger_seq, row_number() over (order by reservation_id) - 1, reservation_id, 1, item_id, location_id, 'grant', 1, 0,
+    sellable, p.reserved, p.allocated, 0
+from ledger_head h, claims c join positions p using (item_id, location_id) join reservations r using (reservation_id)
+where r.order_ref like 'open-%';
+
+-- name: open_counters
+update positions p set reserved = p.reserved + d.units
+from (
+    select item_id, location_id, count(*) as units from claim_entries where ledger_seq = (select ledger_seq from ledger_head)
+    group by item_id, location_id
+) d
+where p.item_id = d.item_id and p.location_id = d.location_id;
