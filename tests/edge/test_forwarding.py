@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from conftest import owner
-from doors.door import Door, make_key, opened, receipt, sale, until
+from doors.door import Door, make_key, receipt, sale, until
 from edge.road import road
 from edge.shop import plan, shop
 from evenstock import clock
@@ -185,6 +187,19 @@ async def test_a_source_that_the_key_may_not_speak_for_waits_and_the_others_go(
         assert (await found.forwarded())["forwarded"] == {"applied": 4}
 
 
+@asynccontextmanager
+async def somebody(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    """Somebody at an address who is no hub of ours; yields the URL."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    with bound("127.0.0.1", 0) as listener:
+        await web.SockSite(runner, listener).start()
+        yield url_of(listener)
+        await runner.cleanup()
+
+
 async def test_a_login_page_at_the_hubs_address_loses_nothing(
     door: Door, database: Database, tmp_path: Path
 ) -> None:
@@ -195,20 +210,65 @@ async def test_a_login_page_at_the_hubs_address_loses_nothing(
         await request.read()
         return web.Response(text="<html>Welcome, guest</html>", content_type="text/html")
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", login)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    with bound("127.0.0.1", 0) as listener:
-        await web.SockSite(runner, listener).start()
-        async with road(url_of(listener)) as way, shop(plan(tmp_path / "a", way.url, key)) as found:
-            await found.door.report(ticket(1), ticket(2))
-            stands = await found.until(lambda stands: stands["blocked"])
-            assert "login page" in stands["trouble"]
-            assert stands["contact_at"] is None
-            way.lead(door.url)
-            assert (await found.forwarded())["forwarded"] == {"applied": 2}
-        await runner.cleanup()
+    async with (
+        somebody(login) as stranger,
+        road(stranger) as way,
+        shop(plan(tmp_path / "a", way.url, key)) as found,
+    ):
+        await found.door.report(ticket(1), ticket(2))
+        stands = await found.until(lambda stands: stands["blocked"])
+        assert "login page" in stands["trouble"]
+        assert stands["contact_at"] is None
+        way.lead(door.url)
+        assert (await found.forwarded())["forwarded"] == {"applied": 2}
+
+
+async def test_a_hub_in_trouble_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:
+    asked: list[tuple[float, list[str]]] = []
+
+    async def busy(request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response({"status": "ok"})
+        ids = [event["id"] for event in await request.json()]
+        asked.append((asyncio.get_running_loop().time(), ids))
+        if len(asked) == 1:
+            problem = {"code": "hub.overloaded", "detail": "20,000 events wait."}
+            return web.json_response(problem, status=503, headers={"Retry-After": "1"})
+        return web.json_response(
+            {"ledger_seq": 1, "results": [{"id": id_, "outcome": "applied"} for id_ in ids]}
+        )
+
+    async with somebody(busy) as hub, shop(plan(tmp_path / "a", hub)) as found:
+        await found.door.report(ticket(1), ticket(2))
+        stands = await found.until(lambda stands: stands["trouble"] == "20,000 events wait.")
+        assert (stands["waiting"], stands["blocked"]) == (2, False)
+        await found.forwarded()
+    (first, ids), (second, again) = asked
+    assert ids == again == ["1-1", "1-2"]
+    assert second - first >= 1
+
+
+async def test_an_event_over_which_the_hub_fails_again_and_again_is_set_aside_and_the_others_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts, "FAULTS_OF_ONE_MAX", 3)
+
+    async def fragile(request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response({"status": "ok"})
+        ids = [event["id"] for event in await request.json()]
+        if "1-3" in ids:
+            problem = {"code": "hub.bug", "detail": "Something of ours went wrong."}
+            return web.json_response(problem, status=500)
+        return web.json_response(
+            {"ledger_seq": 1, "results": [{"id": id_, "outcome": "applied"} for id_ in ids]}
+        )
+
+    async with somebody(fragile) as hub, shop(plan(tmp_path / "a", hub)) as found:
+        await found.door.report(*map(ticket, range(6)))
+        stands = await found.forwarded()
+        assert stands["forwarded"] == {"applied": 5, "rejected": 1}
+        assert [(event["id"], event["code"]) for event in stands["rejected"]] == [("1-3", "hub.bug")]
 
 
 async def test_a_store_that_was_full_takes_tickets_again_once_the_line_is_back(
@@ -319,24 +379,6 @@ async def test_days_offline_end_with_facts_at_the_times_they_happened(
         await found.forwarded()
     assert (await door.stock("A"))["on_hand"] == 6
     assert (await door.stock("A", as_of="2026-01-17T20:00:00Z"))["on_hand"] == 7
-
-
-async def test_a_hub_in_trouble_is_left_alone_for_as_long_as_it_asks(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(verdicts, "AGAIN_MIN_S", 0.0)
-    key = await agents_key(database)
-    async with opened(database, events_waiting_max=1) as door:
-        await door.know("A")
-        async with road(None) as way, shop(plan(tmp_path / "a", way.url, key)) as found:
-            await found.door.report(ticket(1), ticket(2))
-            began = asyncio.get_running_loop().time()
-            way.lead(door.url)
-            stands = await found.until(lambda stands: "events" in (stands["trouble"] or ""))
-            assert stands["waiting"] == 2
-            assert not stands["blocked"]
-            way.lead(None)
-    assert asyncio.get_running_loop().time() - began < 30
 
 
 async def test_told_to_stop_an_agent_leaves_its_store_whole(tmp_path: Path) -> None:
