@@ -5,7 +5,7 @@ import sys
 import typer
 
 from evenstock import __version__
-from evenstock.cli import bench, demo, importing, keys, running, truth
+from evenstock.cli import bench, connector, demo, importing, keys, running, truth
 from evenstock.cli.talk import Exit, fail
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.settings import SettingsWrong
@@ -25,6 +25,7 @@ importing.register(app)
 truth.register(app)
 bench.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(connector.app, name="connector")
 
 
 @app.command()
