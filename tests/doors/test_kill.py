@@ -2,21 +2,16 @@
 
 import asyncio
 import json
-import os
 import random
 import signal
-import socket
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from doors.door import Door, Process, evenstock, knocking, line, sale
+from doors.killing import AWAY, free_port, kill_database, ready
 from evenstock.postgres.database import Database
 from evenstock.postgres.embedded import joined
 
@@ -25,7 +20,6 @@ ROUNDS, ROUNDS_DEEP = 5, 20
 ACKNOWLEDGED_A_ROUND = 400  # events, before the next kill
 SKUS = [f"SKU-{number}" for number in range(20)]
 LOCATIONS = ["0107", "0042", "0117"]
-AWAY = (aiohttp.ClientError, ConnectionError, TimeoutError)
 
 
 class Witness:
@@ -92,54 +86,6 @@ async def attempt(door: Door, events: list[dict[str, Any]]) -> list[str] | None:
     if answer.status == 503:
         return None
     return answer.outcomes
-
-
-@pytest.fixture
-def data() -> Iterator[Path]:
-    """A data folder; its database is stopped however the test ends."""
-    with tempfile.TemporaryDirectory(prefix="evenstock-kill-") as folder:
-        yield Path(folder) / "data"
-        with joined(Path(folder) / "data", print):
-            pass
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-def processes_of(postmaster: int) -> list[int]:
-    """The server and everything it started."""
-    found = [postmaster]
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(status.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if parent == postmaster:
-            found.append(int(status.parent.name))
-    return found
-
-
-def kill_database(data: Path) -> None:
-    postmaster = int((data / "postgres/postmaster.pid").read_text().split()[0])
-    for process in processes_of(postmaster):
-        try:
-            os.kill(process, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-
-
-async def ready(door: Door) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                if (await door.get("/readyz")).status == 200:
-                    return
-            except AWAY:
-                await asyncio.to_thread(os.sched_yield)
 
 
 async def test_what_was_acknowledged_survives_kill_9_of_server_and_database_once(

@@ -1,11 +1,14 @@
 """What most connectors need to read a message: strict JSON, and words for what is not as it should be."""
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from evenstock.connectors.contract import Message, Untranslatable
 from evenstock.core.errors import Refusal
-from evenstock.core.reading import read_json, repeated_name
+from evenstock.core.reading import problem_of, read_json, repeated_name
 
+T = TypeVar("T")
 EVENTS_MAX: Final = 1_000  # of one message
 
 
@@ -22,6 +25,18 @@ def json_of(message: Message) -> Any:
         words = f"The name `{found[1]}` stands twice in one object."
         raise Untranslatable("json.repeated_name", words, found[0])
     return value
+
+
+def typed(value: object, kind: type[T], pointer: str = "") -> T:
+    """A JSON value as a record of the vendor's shape; what the record does not name is let be.
+
+    Raises Untranslatable `message.shape`, with where it hurts.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        problem = problem_of(error, pointer, "message.shape")
+        raise Untranslatable(problem.code, problem.detail, problem.pointer) from None
 
 
 def untranslatable(refusal: Refusal) -> Untranslatable:

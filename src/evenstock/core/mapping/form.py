@@ -127,7 +127,7 @@ class Rule(Table, frozen=True, kw_only=True):
 class Mapping(Table, frozen=True, kw_only=True):
     """A whole mapping file."""
 
-    connection: Identifier | None = None  # the `source` of every event; a connector knows it by itself
+    source: Identifier = msgspec.field(name="connection", default="")  # of every event; empty: a connector knows it
     file: FileForm = FileForm()
     numbers: Numbers = Numbers()
     time: When
@@ -137,11 +137,6 @@ class Mapping(Table, frozen=True, kw_only=True):
     fields: dict[str, Value] = {}  # of every event
     line: dict[str, Value] = {}  # of every event's line
     rule: tuple[Rule, ...]
-
-    @property
-    def source(self) -> str:
-        """The connection that the mapping names; empty where it names none."""
-        return self.connection or ""
 
     @property
     def columns(self) -> list[str]:
