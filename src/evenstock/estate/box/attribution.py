@@ -28,12 +28,15 @@ def why_short(box: "Box", order: "Order", wish: "Wish", place: str) -> Why:
         return "stale channel", lag_of(box, order.channel, wish.item_id)
     if _was_late(box, wish.sku, place, order.accepted_at):
         return "late source", "a sale reported late"
-    if box.truth.unseen(wish.sku, place) > 0:
+    spot = (wish.sku, place)
+    if box.truth.unseen(*spot) > 0 or box.measures.missed.get(spot, -1) > order.accepted_at:
         return "physical drift", "the books had more than the shelf"
     position = box.hub.memory.position((wish.item_id, box.place_ids[place]))
-    unknown = sum(units for _, units in box.witness.unknown_yet((wish.sku, place)))
+    unknown = sum(units for _, units in box.witness.unknown_yet(spot))
     if position.vector[0] - position.reserved - position.allocated - unknown < 0:
         return "policy", "sold over the counter after the promise"
+    if place in box.wrong_clocks:
+        return "late source", "a register whose clock was wrong"
     return "hub", "unexplained"
 
 
@@ -53,6 +56,8 @@ def why_lost(box: "Box", channel: str, item_id: int, sku: str, units: int) -> Wh
         return "offline store", "a silent store was taken off"
     if view.recomputed(item_id, safety_stock=0, with_dark=True) >= units:
         return "safety stock", "each place keeps some back"
+    if sku not in box.hub.memory.masters.items_by_sku:
+        return "late source", "an item that is not in the master"
     if any(box.witness.is_behind(box.place_names[location_id]) for location_id in view.locations):
         return "late source", "goods that are not known yet"
     return "physical drift", "the shelf had more than the books"

@@ -22,6 +22,18 @@ KINDS: Final = (1, 1, 1, 2, 2, 3)
 Goods = tuple[str, int]  # sku, units
 
 
+def popularity(rank: int) -> float:
+    """How often an item is wanted, beside others."""
+    return 1.0 / (rank + 6)
+
+
+def levels(ranks: Sequence[int], average: float) -> list[int]:
+    """How many units of each item are meant to be there: more of what is wanted more, at least two."""
+    weights = [popularity(rank) for rank in ranks]
+    unit = average * len(weights) / sum(weights)
+    return [max(2, round(weight * unit)) for weight in weights]
+
+
 class Visit(NamedTuple):
     """Somebody wants something, whether it is there or not."""
 
@@ -35,7 +47,7 @@ class Wishes:
 
     def __init__(self, skus: Sequence[str], ranks: Sequence[int], promotion: Promotion | None) -> None:
         self.skus = skus
-        plain = [1.0 / (rank + 4) for rank in ranks]
+        plain = [popularity(rank) for rank in ranks]
         special = [
             weight * (promotion.factor if promotion is not None and rank < promotion.items else 1.0)
             for weight, rank in zip(plain, ranks, strict=True)

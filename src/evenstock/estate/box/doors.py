@@ -67,9 +67,13 @@ class Door:
             if self._is_newer(number.item_id, number.version):
                 self._versions[number.item_id] = number.version
                 self.told[number.item_id] = number.units
-                self._box.trace.note(self._box.agenda.now, self.channel.id, number.item_id, number.units)
+                self._note(number)
             else:
                 self.stale_refused += 1
+
+    def _note(self, number: Number) -> None:
+        sku = self._box.skus[number.item_id - 1]
+        self._box.trace.note(self._box.agenda.now, "shows", self.channel.id, sku, number.units)
 
     def _is_newer(self, item_id: int, version: int) -> bool:
         """An older number than the one that is there is not taken (compare and set)."""

@@ -237,6 +237,9 @@ class Hub:
             for line in fact.held:
                 memory.held[fact.fact_id, line.index] = line.subject
         for fact_id in batch.dropped:
+            dropped = memory.by_id[fact_id]
+            if dropped.status == "held":
+                dropped.status, dropped.reason = "ignored", "voided"
             for key in [key for key in memory.held if key[0] == fact_id]:
                 del memory.held[key]
 

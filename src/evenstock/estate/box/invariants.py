@@ -1,6 +1,6 @@
 """What must hold in the hub at any time, over what changed since the last look (reliability §2)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +9,6 @@ from evenstock.estate.box.memory import Memory
 
 if TYPE_CHECKING:
     from evenstock.estate.box.box import Box
-    from evenstock.estate.box.exposing import View
 
 SWEPT_WITHIN: Final = timedelta(minutes=1)
 
@@ -33,7 +32,8 @@ class Looks:
         yield from self._grants(memory)
         yield from self._claims_are_sums(memory)
         yield from self._holds(memory, now)
-        yield from self._channels()
+        yield from self._versions_rise()
+        yield from self._offers(dict.fromkeys(item_id for item_id, _ in touched))
 
     def _position(self, memory: Memory, key: tuple[int, int]) -> Iterator[Breach]:
         position = memory.position(key)
@@ -107,18 +107,19 @@ class Looks:
             if not reservation.has_ended and expires_at is not None and expires_at + SWEPT_WITHIN < now:
                 yield "hold", f"{reservation.order_ref} is held beyond {expires_at}."
 
-    def _channels(self) -> Iterator[Breach]:
+    def _versions_rise(self) -> Iterator[Breach]:
         for id_, sender in self._box.senders.items():
             for item_id, number in sender.acked.items():
                 before = self._versions.get((id_, item_id), 0)
                 if number.version < before or number.units < 0:
                     yield "version", f"{id_} went back from version {before} to {number.version}."
                 self._versions[id_, item_id] = number.version
-            yield from self._view(sender.view)
 
-    def _view(self, view: "View") -> Iterator[Breach]:
-        for item_id in self._box.items.values():
-            should = view.recomputed(item_id, safety_stock=view.safety_stock, with_dark=False)
+    def _offers(self, items: Iterable[int]) -> Iterator[Breach]:
+        """What is offered is what a fresh look at the positions gives."""
+        view = self._box.view
+        for item_id in items:
+            should = view.recomputed(item_id, safety_stock=self._box.policy.safety_stock, with_dark=False)
             if view.ats(item_id) != should:
                 yield "availability", f"Item {item_id} offers {view.ats(item_id)}, its positions {should}."
 

@@ -1,5 +1,6 @@
 """How facts travel: at once or by the batch, in order or not, twice, late, and after an outage all together."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from evenstock.estate.box.agenda import MINUTE, MS, SECOND
@@ -16,13 +17,21 @@ REPEATED: Final = (1.0, 300.0)  # seconds
 CALLBACK: Final = 20 * SECOND  # spread of senders that come back to a hub that was away
 
 
+NextUpload = Callable[[int], int]  # from now on
+
+
+def every(span: int) -> NextUpload | None:
+    """Batches so far apart; None: everything by itself."""
+    return (lambda now: (now // span + 1) * span) if span else None
+
+
 class Line:
     """One sender's way to the hub."""
 
-    def __init__(self, box: "Box", name: str, upload_every: int = 0) -> None:
+    def __init__(self, box: "Box", name: str, next_upload: NextUpload | None = None) -> None:
         self.name = name
         self._box = box
-        self._every = upload_every
+        self._next_upload = next_upload
         self._chance = stream(box.seed, name, "line")
         self._noise = box.scenario.faults
         self.kept: list[Told] = []  # what the hub cannot know yet
@@ -35,17 +44,16 @@ class Line:
         self._box.witness.said(told)
         if self.cut_since is not None:
             self.kept.append(told)
-        elif self._every:
+        elif self._next_upload is not None:
             self.kept.append(told)
             self._plan_upload()
         else:
             self._carry([told])
 
     def _plan_upload(self) -> None:
-        if not self._is_planned:
+        if not self._is_planned and self._next_upload is not None:
             self._is_planned = True
-            now = self._box.agenda.now
-            self._box.agenda.plan((now // self._every + 1) * self._every, self._upload)
+            self._box.agenda.plan(self._next_upload(self._box.agenda.now), self._upload)
 
     def _upload(self) -> None:
         self._is_planned = False

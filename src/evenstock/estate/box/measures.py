@@ -27,6 +27,7 @@ class Measures:
         self.sold_out = 0  # units that nobody could have sold
         self.detected: list[int] = []  # from drift to the count that found it
         self.dark: Counter[str] = Counter()  # store → µs without a line
+        self.missed: dict[Spot, int] = {}  # when a count last found units missing
         self._hidden: defaultdict[Spot, list[int]] = defaultdict(list)
 
     def walk_ins(self, wanted: tuple[Goods, ...], given: tuple[Goods, ...]) -> None:
@@ -40,6 +41,8 @@ class Measures:
     def counted(self, spot: Spot, at: int, unseen: int) -> None:
         """They meet again."""
         hidden = self._hidden.pop(spot, ())
+        if unseen > 0:
+            self.missed[spot] = at
         if unseen:
             self.detected += [at - since for since in hidden]
 

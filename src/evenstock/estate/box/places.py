@@ -80,6 +80,7 @@ class Place:
             self.box.measures.counted((sku, self.name), at, truth.unseen(sku, self.name))
         found = tuple((sku, truth.count((sku, self.name))) for sku in skus)
         seen = tuple(Seen((sku, self.name), units) for sku, units in found)
+        self.box.trace.note(at, "counted", self.name, *found)
         event = paper.counted(self.number("C"), self.source, self.box.instant(at), self.name, found)
         self.report(event, at, (), seen)
 

@@ -11,7 +11,7 @@ from evenstock.estate.box.told import Told
 if TYPE_CHECKING:
     from evenstock.estate.box.box import Box
 
-GATHERED: Final = 200 * MS  # while which events become one batch
+GATHERED: Final = 500 * MS  # while which events become one batch
 SWEPT: Final = 5 * SECOND  # after its time, at most, a hold is ended
 
 Crash = Literal["before_commit", "after_commit"]
@@ -70,6 +70,9 @@ class Process:
         outcomes = box.hub.apply(arrived, box.instant(box.agenda.now))
         for (told, at), outcome in zip(flat, outcomes, strict=True):
             box.witness.answered(told, at, outcome, is_acked=is_acked)
+            if outcome == "conflict":
+                box.support.wake()
+        box.owe_books()
 
     def crash(self, kind: Crash, until: int) -> None:
         """The next batch meets its end before or just after its commit; the hub is away for a while."""

@@ -70,6 +70,7 @@ class Referee:
             ("lost", self._lost()),
             ("position", self._positions()),
             ("channel", self._channels()),
+            ("books", self._books()),
             ("order", self._orders()),
             ("open", self._left_open()),
             ("answer", iter(self._box.witness.surprises)),
@@ -138,6 +139,17 @@ class Referee:
                     yield f"{id_} shows {door.told.get(item_id, 0)} of {sku}, the hub offers {should}."
                 if door.unfetched.get(item_id, 0):
                     yield f"{id_} has orders of {sku} that were never fetched."
+
+    def _books(self) -> Iterator[str]:
+        """The ERP has what the ledger has, each posting once."""
+        box = self._box
+        if box.erp is None:
+            return
+        for key, position in box.hub.memory.positions.items():
+            posted = tuple(box.erp.stock.get(key, NOTHING))
+            if posted != position.vector:
+                where = f"{box.skus[key[0] - 1]} at {box.place_names[key[1]]}"
+                yield f"The ERP has {posted} of {where}, the ledger {position.vector}."
 
     def _orders(self) -> Iterator[str]:
         """Every unit of every order has come to an end, and nothing is promised any more."""

@@ -1,12 +1,16 @@
 """The rules that the hub in the box plays by: production's own, in one place where a test may plant a bug."""
 
 from collections.abc import Callable
+from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from evenstock.core.availability import PositionRow
 from evenstock.core.booking import Booking, Position, book, slow_positions
 from evenstock.core.events import same_fact
 from evenstock.core.intake import Fact, prepare
+from evenstock.core.mapping.form import When
+from evenstock.core.mapping.times import Clockwork
 from evenstock.core.ordering import merge
 from evenstock.core.reservations import Desk
 from evenstock.core.voids import refusal
@@ -15,6 +19,16 @@ from evenstock.core.voids import refusal
 def offer(position: Position, safety_stock: int) -> int:
     """What a position may promise."""
     return PositionRow("", position.vector, position.reserved, position.allocated, safety_stock).offer
+
+
+def localise(zone: str, text: str) -> datetime:
+    """The instant that a shop's wall clock means; of an hour that comes twice, the first."""
+    return datetime.fromisoformat(_clockwork(zone).read(text, "time").text)
+
+
+@cache
+def _clockwork(zone: str) -> Clockwork:
+    return Clockwork(When(column="time", zone=zone))
 
 
 class Rules(NamedTuple):
@@ -28,3 +42,4 @@ class Rules(NamedTuple):
     merge: Callable[..., list[int]] = merge
     desk: Callable[..., Desk] = Desk
     offer: Callable[[Position, int], int] = offer
+    localise: Callable[[str, str], datetime] = localise

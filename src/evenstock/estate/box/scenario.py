@@ -14,8 +14,8 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     items: int  # that each carries, out of the estate's
-    level: int = 6  # units of an item on a shelf in the morning, about
-    visits_per_hour: float = 40.0  # on average over the opening hours
+    level: float = 6  # units of an item that a shelf is meant to hold, on average
+    visits_per_hour: float = 20.0  # on average over the opening hours
     registers: int = 2
     upload_minutes: int = 0  # 0: every ticket by itself
     opens: int = 9  # o'clock
@@ -32,7 +32,7 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
 class Depot(msgspec.Struct, frozen=True, kw_only=True):
     """The warehouse: receives, refills stores, ships orders; it speaks at once, or in files at night."""
 
-    level: int = 20  # units of an item for each ten stores
+    level: float = 20  # units of an item for each ten stores, on average
     receipts_per_hour: float = 2.0
     transfers_per_hour: float = 0.5  # to each store
     short: float = 0.05  # part of the transfers in which a unit is missing

@@ -2,17 +2,20 @@
 
 from typing import TYPE_CHECKING, Final
 
+from evenstock.core.ledger import INDEX
 from evenstock.estate.box import paper
 from evenstock.estate.box.agenda import HOUR, MINUTE
-from evenstock.estate.box.demand import STORE_HOURS, Demand, Visit, Wishes
+from evenstock.estate.box.demand import STORE_HOURS, Demand, Goods, Visit, Wishes, levels
 from evenstock.estate.box.lines import Line
 from evenstock.estate.box.places import Place
+from evenstock.estate.box.scenario import DEPOT
 from evenstock.estate.box.told import Moved, Told
 from evenstock.estate.chance import stream
 
 if TYPE_CHECKING:
     from evenstock.estate.box.box import Box
 
+IN_TRANSIT: Final = INDEX["in_transit"]
 RETURN_AFTER: Final = 2 * HOUR
 ELSEWHERE: Final = 0.3  # part of the returns that go to another store
 LOOKED_AT_AFTER: Final = 10 * MINUTE
@@ -36,6 +39,11 @@ class Register:
             return self.poses_as.name, self.poses_as.epoch, self.number
         return self.name, self.epoch, self.number
 
+    def install(self) -> None:
+        """A new installation: its numbers begin again."""
+        self.epoch += 1
+        self.number = 0
+
 
 class Store(Place):
     """One store."""
@@ -47,8 +55,8 @@ class Store(Place):
         chance = stream(box.seed, name, "assortment")
         carried = sorted(chance.sample(range(len(box.skus)), min(what.items, len(box.skus))))
         self.skus = [box.skus[rank] for rank in carried]
+        self._levels = dict(zip(self.skus, levels(carried, what.level), strict=True))
         self.registers = [Register(str(number)) for number in range(1, what.registers + 1)]
-        self._carried = frozenset(self.skus)
         self._shrink = stream(box.seed, name, "shrink")
         self._counting = stream(box.seed, name, "counting")
         self._demand = Demand(box.seed, name, self._rate, Wishes(self.skus, carried, box.scenario.promotion))
@@ -67,8 +75,8 @@ class Store(Place):
     def _open_shelves(self) -> None:
         chance = stream(self.box.seed, self.name, "shelves")
         goods = []
-        for sku in self.skus:
-            really = int(chance.expovariate(1 / self.what.level)) + 1
+        for sku, level in self._levels.items():
+            really = int(level * (0.4 + 1.2 * chance.random())) + 1
             wrong, by = chance.random(), chance.choice((-2, -1, 1, 2))
             recorded = max(0, really + by) if wrong < self.what.wrong_records else really
             goods.append((sku, recorded, really))
@@ -91,7 +99,7 @@ class Store(Place):
         told = self._ring_up(given, register)
         if visit.luck[1] < self.what.misscans:
             self._misscan(given[0][0], visit.luck[2])
-        if visit.luck[3] < self.what.mistakes:
+        if visit.luck[3] < self.what.mistakes and not self.has_clone:
             self._by_mistake(given[:1], register, visit.luck[2])
         if visit.luck[4] < self.what.returns:
             self._will_come_back(told, given[0][0], visit.luck)
@@ -110,6 +118,24 @@ class Store(Place):
         box.trace.note(at, "sold", self.name, *given)
         self.line.send(told)
         return told
+
+    @property
+    def has_clone(self) -> bool:
+        """Whether two registers go by one name: a void would not know whose ticket it takes back."""
+        return any(register.poses_as is not None for register in self.registers)
+
+    def clone(self) -> None:
+        """The second register is set up from a copy of the first."""
+        first, second = self.registers[:2]
+        if second.poses_as is None:
+            second.poses_as, second.number = first, first.number
+
+    def unmask(self) -> None:
+        """It gets a name of its own again, and a new installation."""
+        second = self.registers[1]
+        if second.poses_as is not None:
+            second.poses_as = None
+            second.install()
 
     def _misscan(self, scanned: str, luck: float) -> None:
         """The ticket names an item that stayed; another one left."""
@@ -183,6 +209,27 @@ class Store(Place):
         self.count([self.skus[(begin + n) % len(self.skus)] for n in range(min(self.what.count_lines, len(self.skus)))])
         self._plan_count()
 
-    def level(self, sku: str) -> int:
-        """How many units the shelf is meant to hold."""
-        return self.what.level if sku in self._carried else 0
+    # Deliveries
+
+    def wants(self) -> list[Goods]:
+        """What the shelf lacks, the emptiest first."""
+        truth, name = self.box.truth, self.name
+        lacking = [
+            (there / level, sku, level - there)
+            for sku, level in self._levels.items()
+            if (there := truth.units(sku, name) + truth.units(sku, name, IN_TRANSIT)) * 2 < level
+        ]
+        return [(sku, units) for _, sku, units in sorted(lacking)]
+
+    def unpack(self, transfer: str, goods: paper.Basket, missing: Goods | None) -> None:
+        """A transfer arrives; sometimes a unit does not."""
+        if missing is not None:
+            sku = missing[0]
+            self.drift(sku, -1, "in_transit")
+            goods = tuple((name, number - (name == sku)) for name, number in goods if (name, number) != (sku, 1))
+        if not goods:
+            return
+        at = self.moment()
+        moved = self.moves(goods, "in_transit", "sellable")
+        event = paper.arrived(f"A-{transfer}", self.box.instant(at), transfer, DEPOT, self.name, goods)
+        self.report(event, at, moved)
