@@ -19,6 +19,7 @@ def no_dedupe() -> Parts:
 
     class Forgetful(Hub):
         def _standing(self, batch: Any, key: FactKey) -> Kept | None:
+            del batch, key
             return None
 
     return PARTS._replace(hub=Forgetful)

@@ -127,7 +127,9 @@ class Rule(Table, frozen=True, kw_only=True):
 class Mapping(Table, frozen=True, kw_only=True):
     """A whole mapping file."""
 
-    source: Identifier = msgspec.field(name="connection", default="")  # of every event; empty: a connector knows it
+    source: Identifier = msgspec.field(
+        name="connection", default=""
+    )  # of every event; empty: a connector knows it
     file: FileForm = FileForm()
     numbers: Numbers = Numbers()
     time: When

@@ -40,7 +40,7 @@ def why_short(box: "Box", order: "Order", wish: "Wish", place: str) -> Why:
     return "hub", "unexplained"
 
 
-def why_lost(box: "Box", channel: str, item_id: int, sku: str, units: int) -> WhyLost | None:
+def why_lost(box: "Box", channel: str, item_id: int, sku: str, units: int) -> WhyLost | None:  # noqa: PLR0911 - the first that matches
     """Why a channel showed too little; None when nobody had so many to sell."""
     view = box.view_of(channel)
     claimed = really = 0

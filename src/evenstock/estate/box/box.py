@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from evenstock.core.channels import HOLD
 from evenstock.core.booking import Position, PositionKey
+from evenstock.core.channels import HOLD
 from evenstock.core.events import Event
 from evenstock.core.masters import Item, Location, Masters
 from evenstock.estate.box import paper

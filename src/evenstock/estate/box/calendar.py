@@ -1,5 +1,6 @@
 """What goes wrong, and when: drawn once from the seed, as a list from which any entry can be left out."""
 
+from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -60,7 +61,9 @@ def _outages(scenario: Scenario, seed: int) -> list[Fault]:
         left = chance.expovariate(1.0)
         while left < rate:
             found.append(
-                Fault("outage", *_span(chance, scenario, scenario.faults.outage_minutes), (store_name(number),))
+                Fault(
+                    "outage", *_span(chance, scenario, scenario.faults.outage_minutes), (store_name(number),)
+                )
             )
             left += chance.expovariate(1.0)
     return found
@@ -123,6 +126,9 @@ def _others(scenario: Scenario, seed: int) -> list[Fault]:
     return found
 
 
+Action = Callable[[Fault], None]
+
+
 class Mishaps:
     """Makes the faults of a calendar happen."""
 
@@ -135,7 +141,8 @@ class Mishaps:
             if end is not None:
                 box.agenda.plan(fault.ends, end, fault)
 
-    def _actions(self, fault: Fault):  # type: ignore[no-untyped-def]
+    def _actions(self, fault: Fault) -> tuple[Action, Action | None]:  # noqa: PLR0911 - one for each kind
+        """What a fault does when it begins and when it ends."""
         match fault.kind:
             case "outage" | "regional outage":
                 return self._cut_off, self._reconnect
@@ -174,7 +181,7 @@ class Mishaps:
 
     def _crash(self, fault: Fault) -> None:
         self._note(fault)
-        self._box.process.crash(CRASHES[fault.detail], fault.ends)  # type: ignore[arg-type]
+        self._box.process.crash(CRASHES[fault.detail], fault.ends)
 
     def _brown_out(self, fault: Fault) -> None:
         self._note(fault)

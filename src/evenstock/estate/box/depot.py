@@ -45,7 +45,9 @@ class Warehouse(Place):
             if at < self.box.closes_at:
                 self.box.agenda.plan(at, action)
 
-    def report(self, event: "Event", at: int, moved: tuple[Moved, ...] = (), seen: tuple[Seen, ...] = ()) -> Told:
+    def report(
+        self, event: "Event", at: int, moved: tuple[Moved, ...] = (), seen: tuple[Seen, ...] = ()
+    ) -> Told:
         """The warehouse system's files say what the clock on the wall says, where they say no more."""
         if not self.what.naive_times:
             return super().report(event, at, moved, seen)

@@ -50,7 +50,9 @@ AUTUMN: Final = Scenario(
     words="six stores, a depot whose files say what the clock on the wall says, and the night in which an hour comes twice",
     items=20,
     stores=Stores(number=6, items=20, visits_per_hour=6.0, opens=6, closes=23, level=8),
-    depot=Depot(level=60, receipts_per_hour=6.0, transfers_per_hour=1.0, files_at=(1, 2, 4, 6), naive_times=True),
+    depot=Depot(
+        level=60, receipts_per_hour=6.0, transfers_per_hour=1.0, files_at=(1, 2, 4, 6), naive_times=True
+    ),
     channels=(Channel(id="web", orders_per_hour=12.0),),
     books=Books(closes=22),
     faults=Faults(outages_per_store_day=1.0, crashes=1),
@@ -93,7 +95,16 @@ SECONDS: Final = Scenario(
     items=400,
     stores=Stores(number=300, items=120, level=12),
     channels=(Channel(id="web", orders_per_hour=900.0),),
-    faults=Faults(outages_per_store_day=2.0, regional=2, swizzles=1, crashes=2, skewed=10, reimaged=10, clones=3, replays=2),
+    faults=Faults(
+        outages_per_store_day=2.0,
+        regional=2,
+        swizzles=1,
+        crashes=2,
+        skewed=10,
+        reimaged=10,
+        clones=3,
+        replays=2,
+    ),
 )
 
 AMAZON: Final = Scenario(
@@ -104,7 +115,14 @@ AMAZON: Final = Scenario(
     depot=Depot(level=6, receipts_per_hour=4.0, transfers_per_hour=0.3),
     channels=(
         Channel(id="site", orders_per_hour=400.0),
-        Channel(id="amazon", kind="marketplace", orders_per_hour=600.0, feed_minutes=15, calls_per_s=0.2, numbers_per_call=50),
+        Channel(
+            id="amazon",
+            kind="marketplace",
+            orders_per_hour=600.0,
+            feed_minutes=15,
+            calls_per_s=0.2,
+            numbers_per_call=50,
+        ),
     ),
     books=Books(closes=23),
     faults=Faults(regional=1, brownouts=2, crashes=1),
@@ -119,7 +137,14 @@ CLOUD: Final = Scenario(
     channels=(
         Channel(id="shopify", orders_per_hour=700.0, calls_per_s=2.0, numbers_per_call=250),
         Channel(id="market-a", kind="marketplace", orders_per_hour=250.0, feed_minutes=5, calls_per_s=5.0),
-        Channel(id="market-b", kind="marketplace", orders_per_hour=150.0, feed_minutes=15, calls_per_s=0.5, numbers_per_call=50),
+        Channel(
+            id="market-b",
+            kind="marketplace",
+            orders_per_hour=150.0,
+            feed_minutes=15,
+            calls_per_s=0.5,
+            numbers_per_call=50,
+        ),
     ),
     books=Books(closes=22, refused=0.01),
     faults=Faults(regional=1, brownouts=3, crashes=2, unmapped=3, replays=1),

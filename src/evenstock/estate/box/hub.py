@@ -14,9 +14,8 @@ from evenstock.core.events import Event
 from evenstock.core.intake import Fact, HeldLine
 from evenstock.core.masters import Item, Masters
 from evenstock.core.ordering import gaps
-from evenstock.core.reservations import Command, Desk, Expire, Reserve, Shipped
 from evenstock.core.reservations import Answer as Promised
-from evenstock.core.reservations import Refused
+from evenstock.core.reservations import ClaimBook, Command, Dock, Expire, Refused, Reserve, Shipped
 from evenstock.core.voids import came_back, negative, reverse
 from evenstock.estate.box.memory import FactKey, Hears, Kept, Memory, StreamKey
 from evenstock.estate.box.rules import Rules
@@ -189,21 +188,21 @@ class Hub:
 
     def _finish(self, batch: Batch, now: datetime) -> None:
         memory, work = self.memory, batch.work
-        desk = self._fulfil(batch, now) if batch.shipped or batch.unshipped else None
+        claims = self._fulfil(batch, now) if batch.shipped or batch.unshipped else None
         keys = work.position_keys()
-        claimed = desk.changes() if desk is not None else {}
+        claimed = claims.changes() if claims is not None else {}
         positions = {key: memory.position(key) for key in (*keys, *claimed)}
         slow = self.rules.slow_positions(work, positions)
         known = memory.know(slow) if slow else Known()
         booking = self.rules.book(work, positions, slow, known, claimed)
-        memory.write(booking, desk, now)
+        memory.write(booking, claims, now)
         if work.counts or work.voided or booking.adjusted:
             memory.write_counts(work.counts, work.voided, booking.adjusted)
         self._keep(batch)
         self._sequences(batch, now)
-        self._follow(batch, desk, now)
+        self._follow(batch, claims, now)
 
-    def _fulfil(self, batch: Batch, now: datetime) -> Desk:
+    def _fulfil(self, batch: Batch, now: datetime) -> ClaimBook:
         """Shipments fulfil claims in the batch that books what left (pipeline/fulfil)."""
         memory = self.memory
         ids: dict[int, None] = {}
@@ -212,20 +211,19 @@ class Hub:
             if fact.order.reservation_id is not None:
                 ids[fact.order.reservation_id] = None
             ids.update(dict.fromkeys(memory.of_order.get(fact.order.order_ref or "", ())))
-        found = [memory.reservations[id_] for id_ in ids if id_ in memory.reservations]
-        desk = self.rules.desk(now, memory.positions, found)
+        dock = Dock(ClaimBook(now, memory.locked(ids)))
         for fact in batch.shipped:
             assert fact.order is not None  # noqa: S101 - only shipments come here
             for move in fact.moves:
                 shipped = Shipped(
                     fact.fact_id, fact.order.order_ref, move.item_id, move.location_id, move.quantity
                 )
-                self._ship(desk, shipped, fact)
-        return desk
+                self._ship(dock, shipped, fact)
+        return dock.book
 
-    def _ship(self, desk: Desk, shipped: Shipped, fact: Fact) -> None:
+    def _ship(self, dock: Dock, shipped: Shipped, fact: Fact) -> None:
         assert fact.order is not None  # noqa: S101 - only shipments come here
-        desk.ship(shipped, fact.order.order_ref, fact.order.reservation_id)
+        dock.ship(shipped, fact.order.order_ref, fact.order.reservation_id)
 
     def _keep(self, batch: Batch) -> None:
         memory = self.memory
@@ -258,7 +256,7 @@ class Hub:
             else:
                 memory.exceptions.pop(("source.sequence_gap", subject), None)
 
-    def _follow(self, batch: Batch, desk: Desk | None, now: datetime) -> None:
+    def _follow(self, batch: Batch, claims: ClaimBook | None, now: datetime) -> None:
         exceptions = self.memory.exceptions
         for kept in batch.new:
             for line in kept.fact.held:
@@ -267,12 +265,10 @@ class Hub:
             exceptions.setdefault(cause, now)
         for cause in batch.closes:
             exceptions.pop(cause, None)
-        if desk is not None:
-            for shipped in desk.shipments:
+        if claims is not None:
+            for shipped in claims.shipments:
                 if shipped.reservation_id is None:
-                    exceptions.setdefault(
-                        ("stock.shipped_without_claim", f"shipment:{shipped.fact_id}"), now
-                    )
+                    exceptions.setdefault(("stock.shipped_without_claim", f"shipment:{shipped.fact_id}"), now)
 
     # What waited for masters (pipeline/release) ------------------------------------------------------------------------
 
@@ -333,10 +329,9 @@ class Hub:
         elif command.order_ref is not None:
             current = memory.open.get((command.channel_id, command.order_ref))
             ids += [] if current is None else [current]
-        found = [memory.reservations[id_] for id_ in ids if id_ in memory.reservations]
-        desk = self.rules.desk(now, memory.positions, found)
+        desk = self.rules.desk(ClaimBook(now, memory.locked(ids)))
         answer = desk.do(command)
-        memory.write_promises(desk, now)
+        memory.write_promises(desk.book, now)
         return answer
 
     def expire(self, reservation_id: int, now: datetime) -> None:

@@ -1,9 +1,10 @@
 """What the hub in the box remembers: dicts in place of tables, changed only by what the rules decided."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -24,13 +25,33 @@ from evenstock.core.events import Event
 from evenstock.core.intake import Fact
 from evenstock.core.ledger import Count, add_effect
 from evenstock.core.masters import Masters
-from evenstock.core.reservations import ClaimEntry, Desk, Identity, Reservation, Shipped
+from evenstock.core.reservations import ClaimBook, Identity, Locked, Reservation, Shipped
+from evenstock.core.reservations.claims import ClaimEntry
 
 FactKey = tuple[int, str]  # connection, key
 StreamKey = tuple[int, str, str]  # connection, stream, epoch
 Status = Literal["applied", "held", "parked", "ignored"]
 Hears = Callable[[PositionKey, Position, Position], None]
 EMPTY: Final = Position()
+
+
+class _Everything(AbstractSet[Any]):
+    """What one thread has locked: whatever there is."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __ge__(self, _: AbstractSet[Any]) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError("everything cannot be listed")
+
+    def __len__(self) -> int:
+        raise TypeError("everything cannot be counted")
+
+
+EVERYTHING: Final = _Everything()
 
 
 class Kept(msgspec.Struct):
@@ -81,6 +102,14 @@ class Memory:
     def position(self, key: PositionKey) -> Position:
         return self.positions.get(key, EMPTY)
 
+    def locked(self, ids: Iterable[int]) -> Locked:
+        """These reservations, and what their orders have now; positions are anybody's, in one thread."""
+        found = {id_: self.reservations[id_] for id_ in ids if id_ in self.reservations}
+        for identity in [each.identity for each in found.values()]:
+            if identity is not None and (current := self.open.get(identity)) is not None:
+                found[current] = self.reservations[current]
+        return Locked(self.positions, EVERYTHING, found.values(), EVERYTHING)
+
     # What the rules ask for (counting §3, load) --------------------------------------------------------------------
 
     def know(self, slow: dict[PositionKey, SlowPosition]) -> Known:
@@ -125,10 +154,10 @@ class Memory:
 
     # What the rules decided ----------------------------------------------------------------------------------------
 
-    def write(self, booking: Booking, desk: Desk | None, now: datetime) -> None:
+    def write(self, booking: Booking, book: ClaimBook | None, now: datetime) -> None:
         """Append movements, change positions and claims by what was decided, open and close exceptions of state."""
         self.ledger_seq += 1
-        claimed = desk.changes() if desk is not None else {}
+        claimed = book.changes() if book is not None else {}
         by_fact: dict[int, list[Movement]] = {}
         for movement in booking.movements:
             self.movements[movement.item_id, movement.location_id].append(movement)
@@ -148,11 +177,9 @@ class Memory:
                 mark,
             )
             self._set(key, old, new)
-        self.feed += [
-            Posting(self.ledger_seq, fact_id, tuple(moved)) for fact_id, moved in by_fact.items()
-        ]
-        if desk is not None:
-            self.keep_claims(desk)
+        self.feed += [Posting(self.ledger_seq, fact_id, tuple(moved)) for fact_id, moved in by_fact.items()]
+        if book is not None:
+            self.keep_claims(book)
         self.ring(booking.alarms, now)
 
     def write_counts(
@@ -174,24 +201,24 @@ class Memory:
                 if count.count_id not in gone
             ]
 
-    def write_promises(self, desk: Desk, now: datetime) -> None:
+    def write_promises(self, book: ClaimBook, now: datetime) -> None:
         """What a desk decided by itself: claims, and their counters on the positions."""
-        if not (desk.touched or desk.entries):
+        if not (book.touched or book.entries):
             return
         self.ledger_seq += 1
-        alarms = desk.alarms()
-        for key, (reserved, allocated) in desk.changes().items():
+        alarms = book.alarms()
+        for key, (reserved, allocated) in book.changes().items():
             old = self.position(key)
             new = Position(
                 old.vector, old.reserved + reserved, old.allocated + allocated, old.last_counted_at
             )
             self._set(key, old, new)
-        self.keep_claims(desk)
+        self.keep_claims(book)
         self.ring(alarms, now)
 
-    def keep_claims(self, desk: Desk) -> None:
-        self.claims += desk.entries
-        for found in desk.touched.values():
+    def keep_claims(self, book: ClaimBook) -> None:
+        self.claims += book.entries
+        for found in book.touched.values():
             if found.reservation_id not in self.reservations and found.order_ref is not None:
                 self.of_order[found.order_ref].append(found.reservation_id)
             self.reservations[found.reservation_id] = found
@@ -202,7 +229,7 @@ class Memory:
                 self.open[identity] = found.reservation_id
             elif self.open.get(identity) == found.reservation_id:
                 del self.open[identity]
-        self.unclaimed += [shipped for shipped in desk.shipments if shipped.reservation_id is None]
+        self.unclaimed += [shipped for shipped in book.shipments if shipped.reservation_id is None]
 
     def ring(self, alarms: Sequence[Alarm], now: datetime) -> None:
         """Exceptions of state begin and end (C16)."""

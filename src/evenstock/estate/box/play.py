@@ -33,7 +33,7 @@ def play(scenario: Scenario, seed: int, policy: Policy = PLAIN, parts: Parts = P
     return Played(seed, policy.name, box.trace.end(), box.witness.said_number, findings)
 
 
-def played(  # noqa: PLR0913 - what a play depends on
+def played(
     scenario: Scenario,
     seed: int,
     policy: Policy = PLAIN,

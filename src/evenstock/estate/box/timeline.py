@@ -22,7 +22,9 @@ def _call(channel: str, fate: str, number: int) -> str:
 
 _WORDS: Final[dict[str, Told]] = {
     "sold": lambda store, *goods: f"store {store} sold {_goods(goods)}",
-    "drift": lambda place, sku, units: f"unseen: {abs(units)} × {sku} {'turned up' if units > 0 else 'vanished'} at {place}",
+    "drift": lambda place, sku, units: (
+        f"unseen: {abs(units)} × {sku} {'turned up' if units > 0 else 'vanished'} at {place}"
+    ),
     "ordered": lambda channel, ref, *skus: f"{channel} took the order {ref}: {', '.join(skus)}",
     "reserve": lambda ref, answer: f"the hub {'promised' if answer == 'yes' else 'could not promise'} {ref}",
     "picked": lambda place, ref, sku: f"{place} picked {sku} for {ref}",
@@ -37,13 +39,13 @@ _WORDS: Final[dict[str, Told]] = {
     "lit": lambda name: f"{name} has caught up and is back on the channels",
     "mapped": lambda sku, lines: f"{sku} was added to the item master; {lines} lines that waited are booked",
     "post": lambda number: f"{number} postings went to the ERP",
-    "applied": lambda source, key: f"the hub booked {key}",
-    "duplicate": lambda source, key: f"the hub knew {key} already",
-    "held": lambda source, key: f"the hub holds {key}: its item is not known",
-    "parked": lambda source, key: f"{key} waits for the fact it names",
-    "conflict": lambda source, key: f"the hub refused {key}: another fact has that key",
-    "ignored": lambda source, key: f"{key} has no effect",
-    "rejected": lambda source, key: f"the hub rejected {key}",
+    "applied": lambda _, key: f"the hub booked {key}",
+    "duplicate": lambda _, key: f"the hub knew {key} already",
+    "held": lambda _, key: f"the hub holds {key}: its item is not known",
+    "parked": lambda _, key: f"{key} waits for the fact it names",
+    "conflict": lambda _, key: f"the hub refused {key}: another fact has that key",
+    "ignored": lambda _, key: f"{key} has no effect",
+    "rejected": lambda _, key: f"the hub rejected {key}",
 }
 
 

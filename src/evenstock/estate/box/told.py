@@ -29,7 +29,7 @@ class Told:
 
     __slots__ = ("at", "event", "key", "local", "moved", "seen", "sender", "stamp", "voids")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what there is to tell
         self,
         event: Event,
         at: int,
