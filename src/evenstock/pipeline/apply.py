@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from evenstock.core.booking import CountEntry
+from evenstock.core.booking import CountEntry, PositionKey
 from evenstock.core.errors import Problem, Refusal
 from evenstock.core.events import Event, ItemRef, same_fact
 from evenstock.core.intake import Fact, is_transfer, prepare
@@ -127,10 +127,19 @@ class _Prepared(msgspec.Struct):
     facts: dict[int, Fact]
     first: dict[FactKey, int]
     answers: list[Result | None]
+    touched: set[PositionKey] = set()
 
     def unique(self) -> list[Fact]:
         """One fact for each key, in key order."""
         return [self.facts[index] for _, index in sorted(self.first.items())]
+
+    def lockable(self) -> list[PositionKey]:
+        """The positions to lock together with the keys, in the global order: all, or none where a fact reaches further
+        than its own lines, which is known only once the keys are taken.
+        """
+        if any(fact.target is not None or fact.order is not None for fact in self.facts.values()):
+            return []
+        return sorted(self.touched)
 
 
 async def _attempt(db: Connection, memory: Memory, incoming: Sequence[Incoming], now: datetime) -> Applied:
@@ -138,10 +147,11 @@ async def _attempt(db: Connection, memory: Memory, incoming: Sequence[Incoming],
     masters, facts = prepared.masters, prepared.facts
     unique = prepared.unique()
     async with db.transaction():
-        head, new = await ledger.claim(db, unique)
+        claimed = await ledger.claim(db, unique, prepared.lockable())
+        head = claimed.head
         if head.version != masters.version:
             raise Changed
-        draft = Draft(head, masters.version, new)
+        draft = Draft(head, masters.version, claimed.new, locked=claimed.positions)
         draft.sources = {connection_id: id_ for id_, connection_id in masters.connections.items()}
         before = await _before(db, draft, unique) if len(draft.new) < len(unique) else {}
         repeated = _settle_repeated(draft, incoming, prepared, before)
@@ -168,10 +178,10 @@ async def _prepare(db: Connection, memory: Memory, incoming: Sequence[Incoming])
             _resolve(prepared, index, incoming[index])
     for index, fact in prepared.facts.items():
         prepared.first.setdefault((fact.connection_id, fact.key), index)
-    touched = {(move.item_id, move.location_id) for fact in prepared.facts.values() for move in fact.moves}
-    touched.update(
-        (count.item_id, count.location_id) for fact in prepared.facts.values() for count in fact.counts
-    )
+    touched = prepared.touched
+    for fact in prepared.facts.values():
+        touched.update([(move.item_id, move.location_id) for move in fact.moves])
+        touched.update([(count.item_id, count.location_id) for count in fact.counts])
     await memory.make_ahead(db, touched)
     return prepared
 

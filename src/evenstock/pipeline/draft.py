@@ -71,6 +71,7 @@ class Draft(msgspec.Struct):
     sources: dict[int, str] = {}
     shipped: list[Fact] = []  # facts that fulfil claims
     again: list[Fact] = []  # that came before, now with a number of their stream that did not
+    locked: dict[PositionKey, Position] = {}  # all it touches, or none: they are locked in one go
 
     def is_empty(self) -> bool:
         """Whether nothing at all is to be written."""
@@ -91,9 +92,9 @@ async def finish(db: Connection, draft: Draft, now: datetime) -> Done:
     work = draft.work
     shipping = await foresee(db, draft.shipped, draft.voids)
     keys = sorted({*work.position_keys(), *shipping.spots}) if shipping.spots else work.position_keys()
-    positions = await ledger.lock_positions(db, keys) if keys else {}
-    if len(positions) < len(keys):
-        raise MissingPositions([key for key in keys if key not in positions])
+    positions = draft.locked or (await ledger.lock_positions(db, keys) if keys else {})
+    if missing := [key for key in keys if key not in positions]:
+        raise MissingPositions(missing)
     try:
         claims = await fulfil(db, shipping, positions, now) if shipping else None
     except ClaimsMoved:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -47,6 +47,14 @@ class Place(msgspec.Struct, frozen=True):
     ledger_seq: int
     recorded_at: datetime
     parkings: int
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """What a batch got hold of: those of its facts whose key was free, and the positions it asked for."""
+
+    head: Head
+    new: list[Fact]
+    positions: dict[PositionKey, Position]
 
 
 class StoredFact(msgspec.Struct, frozen=True):
@@ -95,8 +103,8 @@ async def head(db: Connection) -> tuple[int, datetime]:
     return row["ledger_seq"], row["recorded_at"]
 
 
-async def claim(db: Connection, facts: Sequence[Fact]) -> tuple[Head, list[Fact]]:
-    """Begin a batch and take the keys of its facts, which come in key order; return those whose key was free."""
+async def claim(db: Connection, facts: Sequence[Fact], spots: Sequence[PositionKey]) -> Claimed:
+    """Begin a batch: take the keys of its facts, which come in key order, then lock these positions."""
     rows = [
         {
             "c": fact.connection_id,
@@ -110,17 +118,31 @@ async def claim(db: Connection, facts: Sequence[Fact]) -> tuple[Head, list[Fact]
         }
         for fact in facts
     ]
-    first, *claimed = await db.fetch(SQL.claim, document(rows), [fact.body.decode() for fact in facts])
-    head = Head(*first[:6])
-    if len(claimed) == len(facts):
-        for fact, row in zip(facts, claimed, strict=True):
-            fact.fact_id = row[6]
-        return head, list(facts)
-    ids = {(row[7], row[8]): row[6] for row in claimed}
-    new = [fact for fact in facts if (fact.connection_id, fact.key) in ids]
-    for fact in new:
-        fact.fact_id = ids[fact.connection_id, fact.key]
-    return head, new
+    found = await db.fetchrow(
+        SQL.claim,
+        document(rows),
+        [fact.body.decode() for fact in facts],
+        [spot[0] for spot in spots],
+        [spot[1] for spot in spots],
+    )
+    assert found is not None  # noqa: S101 - two one-row tables
+    head, (fact_ids, connection_ids, keys), columns = Head(*found[:6]), found[6:9], found[9:]
+    fact_ids = fact_ids or []
+    if len(fact_ids) == len(facts):
+        new = list(facts)
+    else:
+        taken = set(zip(connection_ids or (), keys or (), strict=True))
+        new = [fact for fact in facts if (fact.connection_id, fact.key) in taken]
+    for fact, fact_id in zip(new, fact_ids, strict=True):
+        fact.fact_id = fact_id
+    return Claimed(head, new, _positions(zip(*columns, strict=True)) if columns[0] else {})
+
+
+def _positions(rows: Iterable[tuple[Any, ...]]) -> dict[PositionKey, Position]:
+    return {
+        (item, location): Position((s, q, d, t), reserved, allocated, counted_at)
+        for item, location, s, q, d, t, reserved, allocated, counted_at in rows
+    }
 
 
 async def stored(db: Connection, keys: Iterable[FactKey]) -> dict[FactKey, StoredFact]:
@@ -147,10 +169,7 @@ async def create_positions(db: Connection, keys: Sequence[PositionKey]) -> int:
 async def lock_positions(db: Connection, keys: Sequence[PositionKey]) -> dict[PositionKey, Position]:
     """Lock positions in the global order and tell their balances."""
     rows = await db.fetch(SQL.lock_positions, [key[0] for key in keys], [key[1] for key in keys])
-    return {
-        (item, location): Position((s, q, d, t), reserved, allocated, counted_at)
-        for item, location, s, q, d, t, reserved, allocated, counted_at in rows
-    }
+    return _positions(tuple(row) for row in rows)
 
 
 async def new_count_ids(db: Connection, number: int) -> list[int]:

@@ -4,8 +4,9 @@ select nextval('batch_ids') as batch_id, h.waiting, h.parkings, h.ledger_seq, h.
 from ledger_head h, master_version v;
 
 -- name: claim
--- Facts take their keys, in key order; a key already taken is left out and settled by `claimed_before`. The first row is
--- the head: a number for the batch before it has its place in the order, and what its writer must know to decide.
+-- Facts take their keys, in key order; a key already taken is left out and settled by `claimed_before`. Then positions are
+-- locked in the one global order, where the batch knows already which: keys before positions, in every batch. One row
+-- tells it all, with a number for the batch before it has its place in the order, and what its writer must know to decide.
 with head as (
     select nextval('batch_ids') as batch_id, h.waiting, h.parkings, h.ledger_seq, h.tag, v.version
     from ledger_head h, master_version v
@@ -18,10 +19,22 @@ with head as (
     ) as f(c, k, t, s, r, o, b, v, i, body)
     on conflict (connection_id, key) do nothing
     returning fact_id, connection_id, key
+), locked as materialized (
+    select p.*
+    from unnest($3::integer[], $4::integer[]) as t(item_id, location_id)
+    join positions p using (item_id, location_id)
+    where (select count(*) from claimed) >= 0
+    order by p.item_id, p.location_id
+    for update of p
 )
-select batch_id, waiting, parkings, ledger_seq, tag, version, null::bigint as fact_id, null::integer as connection_id, null as key from head
-union all
-select null, null, null, null, null, null, fact_id, connection_id, key from claimed;
+select h.batch_id, h.waiting, h.parkings, h.ledger_seq, h.tag, h.version, c.*, l.*
+from head h
+cross join (select array_agg(fact_id), array_agg(connection_id), array_agg(key) from claimed) as c(fact_ids, connection_ids, keys)
+cross join (
+    select array_agg(item_id), array_agg(location_id), array_agg(sellable), array_agg(quarantine), array_agg(damaged),
+        array_agg(in_transit), array_agg(reserved), array_agg(allocated), array_agg(last_counted_at)
+    from locked
+) as l;
 
 -- name: claimed_before
 -- What stands under keys that are taken.
