@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from doors.door import evenstock
+from evenstock.cli.app import app
 from evenstock.connectors.skeleton import files_of
 from evenstock.connectors.testing import Case, cases, folders
 
@@ -82,22 +83,30 @@ def test_the_kit_asks_for_messages_and_for_what_they_become(tmp_path: Path) -> N
     assert "has no message" in broken(folder)["has fixtures and their settings"]
 
 
-async def test_a_connector_is_made_tried_and_completed_from_the_command_line(tmp_path: Path) -> None:
-    code, out, _ = await evenstock("connector", "new", "zeta_till", "--to", str(tmp_path))
-    assert (code, len(out.splitlines())) == (0, 7)
+def evenstock(*arguments: str) -> tuple[int, str]:
+    """A command, in this process: its exit code and what it answered."""
+    result = CliRunner().invoke(app, ["connector", *arguments])
+    return result.exit_code, result.stdout
+
+
+def test_a_connector_is_made_tried_and_completed_from_the_command_line(tmp_path: Path) -> None:
+    code, out = evenstock("new", "zeta_till", "--to", str(tmp_path))
+    assert (code, len(out.split())) == (0, 7)
     folder = tmp_path / "zeta_till"
-    again, _, err = await evenstock("connector", "new", "zeta_till", "--to", str(tmp_path))
-    assert again == 5
-    assert "Nothing was written" in err
-    code, out, _ = await evenstock("connector", "test", str(folder))
+    (folder / "README.md").write_text("changed")
+    assert evenstock("new", "zeta_till", "--to", str(tmp_path))[0] == 5
+    assert (folder / "README.md").read_text() == "changed", "what is there stays"
+    assert evenstock("test", str(folder))[0] == 3
+    (folder / "README.md").write_text("`secret` `previous_secret`")
+    code, out = evenstock("test", str(folder))
     assert (code, "✕" in out) == (0, False)
     expected = folder / "fixtures/sale.events.json"
     expected.unlink()
-    assert (await evenstock("connector", "test", str(folder)))[0] == 3
-    assert (await evenstock("connector", "test", str(folder), "--write"))[0] == 0
+    assert evenstock("test", str(folder))[0] == 3
+    assert evenstock("test", str(folder), "--write")[0] == 0
     assert expected.exists()
     for arguments, wanted in ((("new", "Zeta Till"), 2), (("new", "http_json"), 5), (("test", "nobody"), 4)):
-        assert (await evenstock("connector", *arguments))[0] == wanted
-    code, out, _ = await evenstock("connector", "list")
+        assert evenstock(*arguments)[0] == wanted
+    code, out = evenstock("list")
     assert code == 0
     assert out.splitlines()[0].split()[:3] == ["http_json", "reads,", "hooks"]
