@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -18,18 +19,20 @@ from evenstock.address import taken, url_of
 from evenstock.api.app import build
 from evenstock.api.routing import Api
 from evenstock.api.whole import WholeAnswers
+from evenstock.pipeline.bases import bases
 from evenstock.pipeline.clocks import Clocks
 from evenstock.pipeline.connections import Connections
 from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.pipeline.promiser import Promiser
+from evenstock.pipeline.publisher import Publisher
 from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
 from evenstock.pipeline.translate import Translator
 from evenstock.pipeline.vault import KEY_FILE, Vault
 from evenstock.pipeline.writer import EVENTS_WAITING_MAX, Writer
-from evenstock.postgres import faults, ledger
+from evenstock.postgres import exposures, faults, ledger
 from evenstock.postgres.database import Database, Session, refuse_unsafe
 from evenstock.postgres.embedded import Say, joined
 from evenstock.postgres.errors import DatabaseUnfit
@@ -70,6 +73,7 @@ async def prepare(database: Database) -> list[str]:
         try:
             await refuse_unsafe(db)
             await ledger.prepare_storage(db, secrets.token_hex(8), clock.now())
+            await exposures.renew_terms(db, bases(), clock.now())
         finally:
             await db.close()
     return applied
@@ -104,10 +108,13 @@ async def hub(
     database: Database,
     *,
     vault: Vault | None = None,
+    data: Path | None = None,
     events_waiting_max: int = EVENTS_WAITING_MAX,
     give_up_s: float = GIVE_UP_S,
 ) -> AsyncIterator[Hub]:
-    """A running hub; on the way out it finishes what it accepted. Without a vault, secrets come from the environment only."""
+    """A running hub; on the way out it finishes what it accepted. Without a vault, secrets come from the environment only;
+    without a data folder it tells no connection anything.
+    """
     async with (
         database.pool() as pool,
         database.pool(application="evenstock reader", size_max=QUERIES_MAX, one_plan=True) as readers,
@@ -124,6 +131,9 @@ async def hub(
         inbox = Inbox(database, connections, clock.now, translator.wake, give_up_s=give_up_s)
         await inbox.start()
         await translator.start()
+        publisher = None if data is None else Publisher(database, names, clock.now, data, tag)
+        if publisher is not None:
+            await publisher.start()
         keeper = asyncio.create_task(_keep_partitions(database))
         try:
             yield Hub(
@@ -142,6 +152,8 @@ async def hub(
             )
         finally:
             keeper.cancel()
+            if publisher is not None:
+                await publisher.stop()
             await inbox.stop()
             await translator.stop()
             await promiser.stop()
@@ -170,7 +182,7 @@ async def serve(database: Database, settings: Settings, listener: socket.socket,
     """Serve until told to stop; then finish what was accepted, and leave."""
     await prepare(database)
     _calm_garbage_collector()
-    async with hub(database, vault=vault(settings)) as running:
+    async with hub(database, vault=vault(settings), data=settings.data) as running:
         server = Server(build(running), say)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -25,6 +25,7 @@ class PositionRow(msgspec.Struct, frozen=True, gc=False):
     allocated: int = 0
     safety_stock: int = 0
     observed: bool = True
+    own: int = 0  # of reserved and allocated: for orders of the channel that asks
 
     @property
     def offer(self) -> int:
