@@ -11,6 +11,7 @@ from evenstock.api import (
     bodies,
     channels,
     events,
+    exposures,
     health,
     hooks,
     masters,
@@ -33,6 +34,7 @@ OPERATIONS: Sequence[Operation] = (
     *channels.OPERATIONS,
     *reservations.OPERATIONS,
     *availability.OPERATIONS,
+    *exposures.OPERATIONS,
     *reading.OPERATIONS,
     *health.OPERATIONS,
 )

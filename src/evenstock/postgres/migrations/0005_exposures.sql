@@ -85,6 +85,7 @@ create table exposure_log (
     primary key (channel_id, item_id, version)
 );
 comment on table exposure_log is 'Every number ever sent, written before it is sent, for ever (D13).';
+create index exposure_log_by_time on exposure_log (channel_id, sent_at, item_id, version);
 create index exposure_log_by_trace on exposure_log (trace_id) where trace_id is not null;
 
 create table attempts (
