@@ -19,6 +19,7 @@ from evenstock.api import (
     problems,
     reading,
     reservations,
+    streams,
 )
 from evenstock.api.auth import Keys
 from evenstock.api.openapi import document
@@ -35,6 +36,7 @@ OPERATIONS: Sequence[Operation] = (
     *reservations.OPERATIONS,
     *availability.OPERATIONS,
     *exposures.OPERATIONS,
+    *streams.OPERATIONS,
     *reading.OPERATIONS,
     *health.OPERATIONS,
 )

@@ -103,6 +103,8 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("limit.body", 413, "The body is too large", "Send at most 10 MB, or split the batch."),
         Meaning("limit.batch", 413, "Too many entries", "Send at most 1,000 in one request."),
         Meaning("limit.depth", 400, "JSON nested too deeply", "Nest at most 32 levels."),
+        Meaning("limit.streams", 503, "Too many streams", "Come again in a moment, or ask another server.", retryable=True),
+        Meaning("limit.slow_reader", 408, "A stream was not read fast enough", "Read faster, or ask for less. Resume with Last-Event-ID: nothing is missed.", retryable=True),
         Meaning("limit.page", 422, "Too many rows asked for", "Ask for at most 500 and follow next_cursor."),
         # files and their mappings
         Meaning("mapping.malformed", 422, "The mapping does not have its shape", "Correct the place that the detail names."),
