@@ -9,6 +9,7 @@ from evenstock.core.events import ItemRef
 from evenstock.core.quantity import Quantity
 from evenstock.core.reservations import Answer, Confirm, Release
 from evenstock.pipeline.apply import Memory
+from evenstock.pipeline.bases import bases
 from evenstock.pipeline.promise import (
     No,
     Promising,
@@ -38,9 +39,9 @@ class Seller:
     async def channel(self, id_: str, *locations: str, safety_stock: int = 0) -> None:
         row = {
             "id": id_, "name": None, "locations": list(locations), "safety_stock": safety_stock, "connection": None,
-            "hold_s": 900, "unpaid_s": 86_400,
+            "hold_s": 900, "unpaid_s": 86_400, "publish_on": "hub_commit",
         }  # fmt: skip
-        await channels.upsert_channels(self.db, [row], self.now)
+        await channels.upsert_channels(self.db, [row], self.now, bases())
 
     async def do(self, *wanted: Wanted) -> list[Answer | No]:
         """A batch, done again when it met another's locks."""

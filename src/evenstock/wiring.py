@@ -6,8 +6,9 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -18,21 +19,25 @@ from evenstock.address import taken, url_of
 from evenstock.api.app import build
 from evenstock.api.routing import Api
 from evenstock.api.whole import WholeAnswers
+from evenstock.pipeline.bases import bases
 from evenstock.pipeline.clocks import Clocks
 from evenstock.pipeline.connections import Connections
+from evenstock.pipeline.feed import Feed
 from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.pipeline.promiser import Promiser
+from evenstock.pipeline.publisher import Publisher
 from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
 from evenstock.pipeline.translate import Translator
 from evenstock.pipeline.vault import KEY_FILE, Vault
 from evenstock.pipeline.writer import EVENTS_WAITING_MAX, Writer
-from evenstock.postgres import faults, ledger
+from evenstock.postgres import exposures, faults, ledger
 from evenstock.postgres.database import Database, Session, refuse_unsafe
 from evenstock.postgres.embedded import Say, joined
 from evenstock.postgres.errors import DatabaseUnfit
+from evenstock.postgres.feeds import Exposures, Stock
 from evenstock.postgres.migrate import migrate
 from evenstock.postgres.stock import LocationNames
 from evenstock.settings import Settings
@@ -70,6 +75,7 @@ async def prepare(database: Database) -> list[str]:
         try:
             await refuse_unsafe(db)
             await ledger.prepare_storage(db, secrets.token_hex(8), clock.now())
+            await exposures.renew_terms(db, bases(), clock.now())
         finally:
             await db.close()
     return applied
@@ -104,10 +110,13 @@ async def hub(
     database: Database,
     *,
     vault: Vault | None = None,
+    data: Path | None = None,
     events_waiting_max: int = EVENTS_WAITING_MAX,
     give_up_s: float = GIVE_UP_S,
 ) -> AsyncIterator[Hub]:
-    """A running hub; on the way out it finishes what it accepted. Without a vault, secrets come from the environment only."""
+    """A running hub; on the way out it finishes what it accepted. Without a vault, secrets come from the environment only;
+    without a data folder it tells no connection anything.
+    """
     async with (
         database.pool() as pool,
         database.pool(application="evenstock reader", size_max=QUERIES_MAX, one_plan=True) as readers,
@@ -124,6 +133,10 @@ async def hub(
         inbox = Inbox(database, connections, clock.now, translator.wake, give_up_s=give_up_s)
         await inbox.start()
         await translator.start()
+        publisher = None if data is None else Publisher(database, names, clock.now, data, tag)
+        if publisher is not None:
+            await publisher.start()
+        streams = Feed(pool, Stock(names)), Feed(pool, Exposures())
         keeper = asyncio.create_task(_keep_partitions(database))
         try:
             yield Hub(
@@ -133,6 +146,7 @@ async def hub(
                 Reader(readers, names, clock.now),
                 Sources(pool, clock.now),
                 Clocks(pool, clock.now),
+                *streams,
                 names,
                 inbox,
                 translator,
@@ -142,6 +156,10 @@ async def hub(
             )
         finally:
             keeper.cancel()
+            for feed in streams:
+                feed.close()
+            if publisher is not None:
+                await publisher.stop()
             await inbox.stop()
             await translator.stop()
             await promiser.stop()
@@ -170,8 +188,8 @@ async def serve(database: Database, settings: Settings, listener: socket.socket,
     """Serve until told to stop; then finish what was accepted, and leave."""
     await prepare(database)
     _calm_garbage_collector()
-    async with hub(database, vault=vault(settings)) as running:
-        server = Server(build(running), say)
+    async with hub(database, vault=vault(settings), data=settings.data) as running:
+        server = Server(build(running), say, _end_streams(running))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.handle_exit, number, None)
@@ -182,6 +200,16 @@ async def serve(database: Database, settings: Settings, listener: socket.socket,
             raise taken(settings.host, settings.port, error) from error
         finally:
             reviver.cancel()
+
+
+def _end_streams(running: Hub) -> Callable[[], None]:
+    """Streams never end by themselves, and a server that leaves waits for its answers to end."""
+
+    def end() -> None:
+        running.stock_feed.close()
+        running.exposure_feed.close()
+
+    return end
 
 
 async def _keep_embedded(database: Database, settings: Settings, say: Say) -> None:
@@ -229,7 +257,7 @@ def _calm_garbage_collector() -> None:
 class Server(uvicorn.Server):
     """The API of a hub on a socket. It says where it listens once it does, and leaves signals to its owner."""
 
-    def __init__(self, app: Api, say: Say) -> None:
+    def __init__(self, app: Api, say: Say, leaving: Callable[[], None] | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -247,12 +275,18 @@ class Server(uvicorn.Server):
             )
         )
         self._say = say
+        self._leaving = leaving
         self.listening = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Uvicorn would end the process by the signal once it has served: before what was accepted is finished."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._leaving is not None:
+            self._leaving()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

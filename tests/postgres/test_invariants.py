@@ -5,10 +5,12 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from channel import teller
 from conftest import owner
 from evenstock.postgres.database import Database, quoted
 from evenstock.postgres.migrate import known
@@ -16,6 +18,7 @@ from evenstock.postgres.queries import load
 from hub import NOW, Hub, event, hub, line
 from postgres.promised import PLANTED_PROMISES, PLANTED_PROMISES_TOO, promise_some
 from postgres.received import PLANTED_MESSAGES, PLANTED_MESSAGES_TOO, receive_some
+from postgres.told import PLANTED_TOLD, PLANTED_TOLD_TOO, tell_some
 from seller import seller
 
 VIEWS = sorted(
@@ -91,6 +94,8 @@ PLANTED = {
     **PLANTED_PROMISES,
     # the inbox
     **PLANTED_MESSAGES,
+    # what channels are told
+    **PLANTED_TOLD,
 }  # fmt: skip
 
 # More ways to break what one of them says.
@@ -124,6 +129,7 @@ PLANTED_TOO = (
     ("v_gap_is_shown", "delete from exceptions where code = 'source.sequence_gap'"),
     *PLANTED_PROMISES_TOO,
     *PLANTED_MESSAGES_TOO,
+    *PLANTED_TOLD_TOO,
 )  # fmt: skip
 
 
@@ -167,10 +173,15 @@ async def a_day(shop: Hub) -> None:
 def day(shared_database: Database) -> Database:
 
     async def live() -> None:
-        async with hub(shared_database, "pos", "wms") as shop, seller(shared_database) as sells:
+        async with (
+            hub(shared_database, "pos", "wms") as shop,
+            seller(shared_database) as sells,
+            teller(shared_database, Path("/nonexistent")) as tells,
+        ):
             await a_day(shop)
             await promise_some(shop, sells)
             await receive_some(shop)
+            await tell_some(shop, tells)
             assert await shop.broken() == []
 
     asyncio.run(live())

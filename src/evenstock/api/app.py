@@ -11,6 +11,7 @@ from evenstock.api import (
     bodies,
     channels,
     events,
+    exposures,
     health,
     hooks,
     masters,
@@ -18,6 +19,7 @@ from evenstock.api import (
     problems,
     reading,
     reservations,
+    streams,
 )
 from evenstock.api.auth import Keys
 from evenstock.api.openapi import document
@@ -33,6 +35,8 @@ OPERATIONS: Sequence[Operation] = (
     *channels.OPERATIONS,
     *reservations.OPERATIONS,
     *availability.OPERATIONS,
+    *exposures.OPERATIONS,
+    *streams.OPERATIONS,
     *reading.OPERATIONS,
     *health.OPERATIONS,
 )

@@ -1,6 +1,6 @@
 """POST /v1/channels:batch and /v1/connections:batch: where we sell, and whom we talk to."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from starlette.responses import Response
@@ -10,6 +10,7 @@ from evenstock.api.operation import Call, Operation, read_body, respond
 from evenstock.connectors.found import configured
 from evenstock.core.channels import HOLD, UNPAID
 from evenstock.core.events import Identifier, Text
+from evenstock.pipeline.bases import bases
 from evenstock.postgres import channels
 
 SECONDS_MAX = 366 * 86_400
@@ -20,7 +21,8 @@ Seconds = Annotated[int, msgspec.Meta(ge=1, le=SECONDS_MAX)]
 class ChannelInput(msgspec.Struct, frozen=True, kw_only=True):
     """A channel. Reservations are placed on `locations` in their order; each keeps `safety_stock` base units back from it.
 
-    A cart is held for `hold_s`, an order that is not paid for `unpaid_s`; a paid one never expires.
+    A cart is held for `hold_s`, an order that is not paid for `unpaid_s`; a paid one never expires. The channel's numbers are
+    told to `connection` once the ledger has them (`publish_on` hub_commit), or only computed (never).
     """
 
     id: Identifier
@@ -30,6 +32,7 @@ class ChannelInput(msgspec.Struct, frozen=True, kw_only=True):
     connection: Identifier | None = None
     hold_s: Seconds = int(HOLD.total_seconds())
     unpaid_s: Seconds = int(UNPAID.total_seconds())
+    publish_on: Literal["hub_commit", "never"] = "hub_commit"
 
 
 class ChannelBatch(msgspec.Struct, frozen=True):
@@ -60,7 +63,7 @@ async def post_channels(call: Call) -> Response:
         check_distinct(channel.locations, f"channels/{index}/locations", "")
     rows = [msgspec.structs.asdict(channel) for channel in batch.channels]
     async with call.hub.pool.acquire() as db:
-        await channels.upsert_channels(db, rows, call.hub.now())
+        await channels.upsert_channels(db, rows, call.hub.now(), bases())
     return respond(Made(len(rows)))
 
 
@@ -72,7 +75,7 @@ async def post_connections(call: Call) -> Response:
         configured(connection.connector, connection.settings, f"/connections/{index}")
     rows = [msgspec.structs.asdict(connection) for connection in batch.connections]
     async with call.hub.pool.acquire() as db:
-        await channels.upsert_connections(db, rows, call.hub.now())
+        await channels.upsert_connections(db, rows, call.hub.now(), bases())
     call.hub.connections.forget()
     return respond(Made(len(rows)))
 

@@ -106,7 +106,7 @@ def _responses(operation: Operation, by_kind: dict[int, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, kind in operation.answers.items():
         content = (
-            {"text/plain": {"schema": {"type": "string"}}}
+            {operation.media_type: {"schema": {"type": "string"}}}
             if kind is None
             else {"application/json": {"schema": by_kind[id(kind)]}}
         )

@@ -58,6 +58,7 @@ class Operation(msgspec.Struct, frozen=True):
     raw_body: bool = False  # read as it came, whatever it is
     refusals: tuple[str, ...] = ()  # codes, besides those that every operation may answer
     description: str = ""
+    media_type: str = "text/plain"  # of an answer that is no JSON
 
 
 def respond(value: object, status: int = 200) -> Response:

@@ -22,7 +22,7 @@ from evenstock.core.errors import MEANINGS, Refusal
 from evenstock.postgres import stock
 from evenstock.postgres.stock import ExceptionRow, MovementFilter, MovementRow
 
-CURSOR_MAX = (2**62, 2**31 - 1)  # of its first and its second number
+CURSOR_MAX = (2**62, 2**31 - 1, 2**62)  # of its first, second and third number
 
 
 class MovementPage(msgspec.Struct, frozen=True):
@@ -77,10 +77,15 @@ def _number(text: str, name: str) -> int:
 
 
 def cursor_of(numbers: list[str]) -> str:
+    """Numbers as an opaque cursor."""
     return urlsafe_b64encode(".".join(numbers).encode()).decode().rstrip("=")
 
 
 def numbers_of(cursor: str, count: int) -> list[int]:
+    """The numbers of a cursor that was given out.
+
+    Raises Refusal `request.malformed`.
+    """
     try:
         parts = (
             urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii").split(".")

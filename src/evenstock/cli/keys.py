@@ -34,6 +34,7 @@ SCOPES = (
     "reservations:write",
     "reservations:read",
     "availability:read",
+    "exposures:read",
     "movements:read",
     "exceptions:read",
     "messages:read",

@@ -22,8 +22,11 @@ from evenstock.cli.talk import (
     run,
     say,
 )
-from evenstock.core.availability import Availability
+from evenstock.core.availability import Availability, Exposed
+from evenstock.core.errors import Refusal
+from evenstock.core.explaining import Explanation
 from evenstock.core.words import movement_in_words
+from evenstock.pipeline.explain import explain
 from evenstock.postgres import ledger, stock
 from evenstock.postgres.database import Database
 from evenstock.postgres.stock import LocationNames, MovementFilter, MovementRow
@@ -74,6 +77,7 @@ async def proved(database: Database) -> Proof:
 
 def why(
     sku: str,
+    channel: Annotated[str | None, typer.Option(help="What this channel should see, and was told.")] = None,
     location: Annotated[str | None, typer.Option(help="Only this location.")] = None,
     as_of: Annotated[
         str | None, typer.Option(help="What was true at this time, such as 2026-11-20T14:03:00+01:00.")
@@ -85,17 +89,22 @@ def why(
     schema: Schema = None,
     as_json: Json = False,
 ) -> None:
-    """The movements behind a number, in words."""
+    """What is behind a number, in words: its terms, what a channel was told, and the movements."""
     instant = _instant(as_of) if as_of is not None else None
     settings = read_settings(data=data, database_url=database_url, schema=schema)
     with wiring.database(settings, say) as database:
-        found, rows = run(_why(database, sku, location, instant, known_at, limit))
+        found, explanation, rows = run(_why(database, sku, channel, location, instant, known_at, limit))
     if found is None:
         fail(f"There is no item {sku}. A sku is compared exactly, case included.", Exit.NOT_FOUND)
     if as_json:
-        answer_json({"availability": found, "movements": rows})
+        told = {} if explanation is None else {"explanation": explanation}
+        answer_json({"availability": found, **told, "movements": rows})
         return
-    _show(found, rows, limit)
+    if explanation is None:
+        _show(found)
+    else:
+        _show_explanation(explanation)
+    _show_movements(rows, limit)
 
 
 def _instant(text: str) -> datetime:
@@ -111,11 +120,12 @@ def _instant(text: str) -> datetime:
 async def _why(
     database: Database,
     sku: str,
+    channel: str | None,
     location: str | None,
     as_of: datetime | None,
     known_at: int | None,
     limit: int,
-) -> tuple[Availability | None, list[MovementRow]]:
+) -> tuple[Availability | None, Explanation | None, list[MovementRow]]:
     async with wiring.session(database, "why") as db:
         names = LocationNames()
         if as_of is None and known_at is None:
@@ -124,10 +134,48 @@ async def _why(
             found = await stock.position_then(db, sku, names, as_of=as_of, known_at=known_at, now=clock.now())
         wanted = MovementFilter(sku=sku, location=location, happened_by=as_of, known_at=known_at)
         rows = await stock.movements(db, wanted, None, limit, await ledger.tag(db)) if found else []
-        return found, rows
+        explanation = None
+        if found and channel is not None:
+            try:
+                explanation = await explain(
+                    db, names, sku, channel, as_of=as_of, known_at=known_at, now=clock.now()
+                )
+            except Refusal as refusal:
+                fail(
+                    f"{refusal.problem.detail} Channels are compared exactly, case included.", Exit.NOT_FOUND
+                )
+        return found, explanation, rows
 
 
-def _show(found: Availability, rows: list[MovementRow], limit: int) -> None:
+def _show_explanation(found: Explanation) -> None:
+    """The terms in a column that adds up, where they are, and the sentence."""
+    out.print(
+        f"{found.sku} · {found.channel} should see {found.intended}"
+        f"   as of {found.as_of:%Y-%m-%d %H:%M:%S %Z}, ledger_seq {found.ledger_seq:,}",
+        markup=False,
+    )
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for justify in ("left", "right", "left"):
+        table.add_column(justify=justify)
+    for term in found.terms:
+        where = " · ".join(f"{part.location} {part.quantity}" for part in term.parts)
+        who = ", ".join(f"{each.order_ref or each.reservation} ({each.quantity})" for each in term.promises)
+        table.add_row(
+            f"  {term.label.replace('_', ' ')}", f"{term.quantity}", where + (f"   for {who}" if who else "")
+        )
+    table.add_row("  intended", f"{found.intended}", _told(found.exposure))
+    out.print(table)
+    out.print(f"→ {found.sentence}", markup=False)
+
+
+def _told(exposure: Exposed | None) -> str:
+    if exposure is None or exposure.sent_at is None:
+        return "not sent yet"
+    acked = "not confirmed" if exposure.acked is None else f"confirmed {exposure.acked}"
+    return f"sent {exposure.sent} at {exposure.sent_at:%H:%M:%S} · {acked}"
+
+
+def _show(found: Availability) -> None:
     out.print(
         f"{found.sku}: {found.on_hand} on hand, {found.available_to_sell} available to sell"
         f"   as of {found.as_of:%Y-%m-%d %H:%M:%S %Z}, ledger_seq {found.ledger_seq:,}",
@@ -146,6 +194,9 @@ def _show(found: Availability, rows: list[MovementRow], limit: int) -> None:
         ]
         table.add_row(place.id + ("" if place.observed else " (never counted)"), *map(str, amounts))
     out.print(table)
+
+
+def _show_movements(rows: list[MovementRow], limit: int) -> None:
     for row in rows:
         out.print(
             f"{row.occurred_at:%Y-%m-%d %H:%M:%S}  {row.location:<12} {movement_in_words(row)}", markup=False

@@ -108,6 +108,7 @@ class Exposure(msgspec.Struct, frozen=True):
     ledger_seq: int  # the number was computed from the ledger as of this
     computed_at: datetime
     trace_id: str | None = None
+    again: bool = False  # an earlier try under this key was cut off and may have been done
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
@@ -147,7 +148,11 @@ Outcome = Done | RetryLater | Rejected | Unauthorized | Unknown
 
 
 class Publish(Protocol[Told_contra]):
-    """Tell a system some numbers; one outcome for each, in their order."""
+    """Tell a system some numbers; one outcome for each, in their order.
+
+    There is one call at a time for each connection, and a call that takes longer than 10 seconds is cut off and its numbers
+    are sent again, the same under the same keys.
+    """
 
     def __call__(
         self, settings: Told_contra, world: "World", exposures: Sequence[Exposure]
@@ -193,7 +198,13 @@ class Http(Protocol):
 class Files(Protocol):
     """A folder of this connection's own, under the data folder; names are plain, never a path."""
 
-    def append(self, name: str, lines: Sequence[bytes]) -> Awaitable[None]: ...  # durable when it returns
+    def append(self, name: str, lines: Sequence[bytes]) -> Awaitable[None]:
+        """Add whole lines; durable when it returns. What a crash left of a line is taken away first."""
+        ...
+
+    def holds(self, name: str, fragments: Sequence[bytes]) -> Awaitable[set[bytes]]:
+        """Which of these stand in a whole line of the file."""
+        ...
 
 
 class World(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from evenstock import connectors
 from evenstock.connectors.contract import Connector
 from evenstock.core.errors import Refusal
 from evenstock.core.mapping import near
-from evenstock.core.reading import problem_of
+from evenstock.core.reading import escape, problem_of
 
 GROUP = "evenstock.connectors"
 WITHOUT_CODE = ("api", "import")  # connections that others speak for: by a key, by a file
@@ -22,7 +22,7 @@ WITHOUT_CODE = ("api", "import")  # connections that others speak for: by a key,
 def found() -> dict[str, Connector[Any]]:
     """Connectors by name; a folder is one by being there and naming `connector`.
 
-    Raises TypeError when something offered is no connector, or offers a name that is taken.
+    Raises TypeError when something offered is no connector, does not say what numbers mean to it, or offers a name that is taken.
     """
     offered = [
         (
@@ -38,6 +38,10 @@ def found() -> dict[str, Connector[Any]]:
         if not isinstance(connector, Connector):
             raise TypeError(
                 f"{origin} offers {connector!r}, which is no Connector; see connectors/contract.py."
+            )
+        if connector.publish is not None and (connector.basis is None or connector.basis.mode != "set"):
+            raise TypeError(
+                f"{origin} is told numbers and does not say what they mean there: give the connector a basis of mode `set`."
             )
         if connector.name in by_name:
             raise TypeError(f"{origin} offers the connector `{connector.name}`, a name that is taken.")
@@ -60,14 +64,22 @@ def configured(name: str, settings: object, pointer: str = "") -> tuple[Connecto
             f"There is no connector `{name}`. {hint} They are listed by `evenstock connector list`.",
             f"{pointer}/connector",
         )
+    return connector, fitting(connector, settings, f"{pointer}/settings")
+
+
+def fitting(connector: Connector[Any], settings: object, pointer: str = "") -> Any:
+    """Settings as the connector's own record.
+
+    Raises Refusal `connection.settings`.
+    """
     if isinstance(settings, dict):
         known = [field.encode_name for field in msgspec.structs.fields(connector.settings)]
         for given in settings:
             if given not in known:
-                words = f"The connector `{name}` has no setting `{given}`. {near(given, known)} Its README tells of each."
-                raise Refusal("connection.settings", words, f"{pointer}/settings/{given}")
+                words = f"The connector `{connector.name}` has no setting `{given}`. {near(given, known)} Its README tells of each."
+                raise Refusal("connection.settings", words, f"{pointer}/{escape(given)}")
     try:
-        return connector, msgspec.convert(settings, connector.settings)
+        return msgspec.convert(settings, connector.settings)
     except msgspec.ValidationError as error:
-        problem = problem_of(error, f"{pointer}/settings", "connection.settings")
+        problem = problem_of(error, pointer, "connection.settings")
         raise Refusal("connection.settings", problem.detail, problem.pointer) from None

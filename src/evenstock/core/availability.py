@@ -1,6 +1,6 @@
 """What may be promised: the buckets and claims of positions, and available_to_sell (DESIGN §5)."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, cast
@@ -25,6 +25,7 @@ class PositionRow(msgspec.Struct, frozen=True, gc=False):
     allocated: int = 0
     safety_stock: int = 0
     observed: bool = True
+    own: int = 0  # of reserved and allocated: for orders of the channel that asks
 
     @property
     def offer(self) -> int:
@@ -53,13 +54,36 @@ class LocationBalance(Balance, frozen=True, gc=False, omit_defaults=True):
     observed: bool = True
 
 
-class Availability(Balance, frozen=True, gc=False):
-    """An item over its locations, in total and each by itself, as of an instant and as known at a ledger_seq."""
+class Exposed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a channel should see of an item, what it was sent, and what it confirmed, each with its version.
+
+    `status`: told, owed (waits to be sent), unknown (sent, and nobody knows whether it arrived), refused, withheld (there is nobody
+    to tell, or it is not to be told).
+    """
+
+    status: str
+    intended: Number
+    version: int
+    sent: Number | None = None
+    sent_version: int | None = None
+    sent_at: datetime | None = None
+    acked: Number | None = None
+    acked_version: int | None = None
+    acked_at: datetime | None = None
+
+
+class Availability(Balance, frozen=True, gc=False, omit_defaults=True):
+    """An item over its locations, in total and each by itself, as of an instant and as known at a ledger_seq.
+
+    For a `channel`: over its locations, after the safety stock it keeps back from each; `exposure` is what it was told.
+    """
 
     sku: str
     as_of: datetime
     ledger_seq: int
     locations: list[LocationBalance]
+    channel: str | None = None
+    exposure: Exposed | None = None
 
 
 def availability(
@@ -97,10 +121,24 @@ def _amounts(units: Units, scale: int) -> Amounts:
 
 def of_location(found: Availability, location: str) -> Availability:
     """The same answer for one location only; nothing when there is no stock of the item."""
-    kept = [balance for balance in found.locations if balance.id == location]
+    return _over(found, [balance for balance in found.locations if balance.id == location])
+
+
+def of_channel(
+    found: Availability, channel: str, locations: Container[str], safety_stock: int, exposure: Exposed | None
+) -> Availability:
+    """The same answer for a channel: its locations only, each with the base units that it keeps back."""
+    kept = [_kept_back(balance, safety_stock) for balance in found.locations if balance.id in locations]
+    return msgspec.structs.replace(_over(found, kept), channel=channel, exposure=exposure)
+
+
+def _kept_back(balance: LocationBalance, safety_stock: int) -> LocationBalance:
+    free = balance.sellable - balance.reserved - balance.allocated - safety_stock
+    return msgspec.structs.replace(balance, safety_stock=safety_stock, available_to_sell=max(0, free))
+
+
+def _over(found: Availability, kept: list[LocationBalance]) -> Availability:
     amounts = {
         name: sum((getattr(balance, name) for balance in kept), start=0) for name in Balance.__struct_fields__
     }
-    return Availability(
-        sku=found.sku, as_of=found.as_of, ledger_seq=found.ledger_seq, locations=kept, **amounts
-    )
+    return msgspec.structs.replace(found, locations=kept, **amounts)

@@ -7,6 +7,7 @@ import msgspec
 
 from evenstock.pipeline.clocks import Clocks
 from evenstock.pipeline.connections import Connections
+from evenstock.pipeline.feed import Feed
 from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.reads import Reader
@@ -26,6 +27,8 @@ class Hub(msgspec.Struct, frozen=True):
     reader: Reader
     sources: Sources
     clocks: Clocks
+    stock_feed: Feed
+    exposure_feed: Feed
     names: LocationNames
     inbox: Inbox
     translator: Translator

@@ -7,8 +7,10 @@ from typing import Any, Final
 from evenstock.core.channels import Channel, Terms
 from evenstock.core.errors import Refusal
 from evenstock.core.masters import Masters
+from evenstock.postgres import exposures, lanes
 from evenstock.postgres import masters as stored
 from evenstock.postgres.database import Connection, Record
+from evenstock.postgres.exposures import BasisRow
 from evenstock.postgres.queries import load
 from evenstock.postgres.rows import document
 
@@ -35,10 +37,12 @@ async def read_missing(db: Connection, masters: Masters, names: Iterable[str]) -
             masters.channels[row["id"]] = Channel(row["channel_id"], row["id"], terms(row))
 
 
-async def upsert_channels(db: Connection, channels: Sequence[dict[str, Any]], now: datetime) -> None:
-    """Make or change channels in one transaction.
+async def upsert_channels(
+    db: Connection, channels: Sequence[dict[str, Any]], now: datetime, bases: Sequence[BasisRow]
+) -> None:
+    """Make or change channels in one transaction, and their terms; `bases` is what numbers mean to each connector.
 
-    Each: id, name, locations (ids in order), safety_stock, connection, hold_s, unpaid_s.
+    Each: id, name, locations (ids in order), safety_stock, connection, hold_s, unpaid_s, publish_on.
     Raises Refusal `stock.unknown_location`, `connection.unknown`.
     """
     async with db.transaction():
@@ -68,17 +72,23 @@ async def upsert_channels(db: Connection, channels: Sequence[dict[str, Any]], no
                     "c": connections.get(connection),
                     "h": channel["hold_s"],
                     "u": channel["unpaid_s"],
+                    "p": channel["publish_on"],
                 }
             )
         await db.execute(SQL.upsert, document(rows), now)
+        await exposures.write_terms(db, bases, now, [channel["id"] for channel in channels])
 
 
-async def upsert_connections(db: Connection, connections: Sequence[dict[str, Any]], now: datetime) -> None:
-    """Make or change connections: id, connector, settings."""
+async def upsert_connections(
+    db: Connection, connections: Sequence[dict[str, Any]], now: datetime, bases: Sequence[BasisRow]
+) -> None:
+    """Make or change connections: id, connector, settings. What was paused for its settings is tried again."""
     rows = [{"i": c["id"], "c": c["connector"], "s": c["settings"]} for c in connections]
     async with db.transaction():
         await db.execute(stored.SQL.raise_version)
         await db.execute(SQL.upsert_connections, document(rows), now)
+        await lanes.resume(db, [c["id"] for c in connections], now)
+        await exposures.write_terms(db, bases, now, [c["id"] for c in connections])
 
 
 async def every_connection(db: Connection) -> dict[int, tuple[str, str, str]]:

@@ -30,17 +30,38 @@ class LocationNames:
         return self._names
 
 
+class Stand(msgspec.Struct, frozen=True):
+    """How an item stands: its positions, as of an instant and as known at a number of the ledger."""
+
+    sku: str
+    scale: int
+    as_of: datetime
+    ledger_seq: int
+    rows: list[PositionRow]
+
+    def answer(self) -> Availability:
+        """What is answered to whoever asks."""
+        return availability(self.sku, self.scale, self.as_of, self.ledger_seq, self.rows)
+
+
 async def positions_of(
     db: Connection, skus: Sequence[str], names: LocationNames, now: datetime
 ) -> dict[str, Availability]:
     """Items as they are now, by sku; those that are not known are left out."""
+    return {sku: stand.answer() for sku, stand in (await stands_of(db, skus, names, now)).items()}
+
+
+async def stands_of(
+    db: Connection, skus: Sequence[str], names: LocationNames, now: datetime
+) -> dict[str, Stand]:
+    """Items as they stand now, by sku, all in one snapshot; those that are not known are left out."""
     rows = await db.fetch(SQL.positions_of, list(skus), now)
     over: dict[tuple[str, int], int] = {}
     if rows and rows[0]["some_are_due"]:
         due = await db.fetch(SQL.due_claims, list(skus), now)
         over = {(row["sku"], row["location_id"]): row["units"] for row in due}
     known = await names.read(db, {location_id for row in rows for location_id in row["location_ids"] or ()})
-    found: dict[str, Availability] = {}
+    found: dict[str, Stand] = {}
     for sku, scale, ledger_seq, _, *columns in rows:
         positions = [
             PositionRow(
@@ -53,7 +74,7 @@ async def positions_of(
                 zip(*columns, strict=True) if columns[0] is not None else ()
             )
         ]
-        found[sku] = availability(sku, scale, now, ledger_seq, positions)
+        found[sku] = Stand(sku, scale, now, ledger_seq, positions)
     return found
 
 
@@ -66,7 +87,21 @@ async def position_then(
     known_at: int | None,
     now: datetime,
 ) -> Availability | None:
-    """An item as of an instant, as known at a number of the ledger; None when the item is not known.
+    """An item as of an instant, as known at a number of the ledger; None when the item is not known."""
+    stand = await stand_then(db, sku, names, as_of=as_of, known_at=known_at, now=now)
+    return None if stand is None else stand.answer()
+
+
+async def stand_then(
+    db: Connection,
+    sku: str,
+    names: LocationNames,
+    *,
+    as_of: datetime | None,
+    known_at: int | None,
+    now: datetime,
+) -> Stand | None:
+    """How an item stood at an instant, as known at a number of the ledger; None when the item is not known.
 
     Claims happen when we commit them, so theirs is the earlier of both on the one axis of the ledger (K1).
     """
@@ -77,11 +112,9 @@ async def position_then(
     if not rows:
         return None
     known = await names.read(db, {row["location_id"] for row in rows} - {None})
-    numbers = [] if known_at is None else [known_at]
-    numbers += [] if as_of is None else [await seq_at(db, as_of)]
     claims = {
         row["location_id"]: (row["reserved"], row["allocated"])
-        for row in await db.fetch(SQL.claims_then, sku, min(numbers, default=SEQ_MAX))
+        for row in await db.fetch(SQL.claims_then, sku, await claims_seq(db, as_of, known_at))
     }
     positions = [
         PositionRow(
@@ -99,7 +132,14 @@ async def position_then(
         as_of is None
     ):  # all that was known: as of the instant when it was, so that the answer stays the same for ever
         as_of = now if known_at is None else await db.fetchval(SQL.recorded_at, known_at)
-    return availability(sku, rows[0]["scale"], as_of, rows[0]["ledger_seq"], positions)
+    return Stand(sku, rows[0]["scale"], as_of, rows[0]["ledger_seq"], positions)
+
+
+async def claims_seq(db: Connection, as_of: datetime | None, known_at: int | None) -> int:
+    """Until which number of the ledger our own decisions count: the earlier of both, on their one axis (K1)."""
+    numbers = [] if known_at is None else [known_at]
+    numbers += [] if as_of is None else [await seq_at(db, as_of)]
+    return min(numbers, default=SEQ_MAX)
 
 
 async def seq_at(db: Connection, instant: datetime) -> int:

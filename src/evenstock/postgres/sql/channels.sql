@@ -2,12 +2,13 @@
 select channel_id, id, location_ids, safety_stock, hold_s, unpaid_s from channels where id = any ($1::text[]);
 
 -- name: upsert
-insert into channels (id, name, location_ids, safety_stock, connection_id, hold_s, unpaid_s, created_at)
-select i, n, array(select x::integer from json_array_elements_text(l) with ordinality as j(x, k) order by k), s, c, h, u, $2
-from json_to_recordset($1::json) as t(i text, n text, l json, s bigint, c integer, h integer, u integer)
+insert into channels (id, name, location_ids, safety_stock, connection_id, hold_s, unpaid_s, publish_on, created_at)
+select i, n, array(select x::integer from json_array_elements_text(l) with ordinality as j(x, k) order by k), s, c, h, u, p, $2
+from json_to_recordset($1::json) as t(i text, n text, l json, s bigint, c integer, h integer, u integer, p text)
 order by i
 on conflict (id) do update set name = coalesce(excluded.name, channels.name), location_ids = excluded.location_ids,
-    safety_stock = excluded.safety_stock, connection_id = excluded.connection_id, hold_s = excluded.hold_s, unpaid_s = excluded.unpaid_s;
+    safety_stock = excluded.safety_stock, connection_id = excluded.connection_id, hold_s = excluded.hold_s, unpaid_s = excluded.unpaid_s,
+    publish_on = excluded.publish_on;
 
 -- name: upsert_connections
 insert into connections (id, connector, settings, created_at)

@@ -1,0 +1,51 @@
+"""Writes every number that it is told as a line of JSON into a file: a channel to try with, and to look at."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import msgspec
+
+from evenstock.connectors.contract import Basis, Connector, Done, Exposure, Outcome, World
+
+NAME_MAX: Final = 128
+PLAIN: Final = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{NAME_MAX - 1}}}$"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`path` is a plain file name; the file lies in the connection's own folder under the data folder."""
+
+    path: Annotated[str, msgspec.Meta(pattern=PLAIN)] = "exposures.jsonl"
+
+
+_encoder: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+def _line(exposure: Exposure) -> bytes:
+    told = msgspec.to_builtins(exposure, builtin_types=(type(exposure.quantity), type(exposure.computed_at)))
+    del told["again"]
+    return _encoder.encode(told)
+
+
+def _mark(exposure: Exposure) -> bytes:
+    """What a line of this number holds, and no other."""
+    return b'"key":' + msgspec.json.encode(exposure.key)
+
+
+async def publish(settings: Settings, world: World, exposures: Sequence[Exposure]) -> list[Outcome]:
+    """Append the numbers, in their order. One whose line may be there already is looked up by its key first."""
+    marks = [_mark(exposure) for exposure in exposures if exposure.again]
+    there = await world.files.holds(settings.path, marks) if marks else set()
+    new = [exposure for exposure in exposures if not (exposure.again and _mark(exposure) in there)]
+    if new:
+        await world.files.append(settings.path, [_line(exposure) for exposure in new])
+    return [Done(exposure.key) for exposure in exposures]
+
+
+connector = Connector(
+    name="recorder",
+    summary="Writes the numbers it is told into a file of JSON lines.",
+    settings=Settings,
+    publish=publish,
+    basis=Basis(buckets=("sellable",), subtracts_own_orders=False, mode="set", decimals=6),
+    exposures_max=500,
+)

@@ -1,0 +1,126 @@
+"""Lanes: who talks to a connection, what it is owed next, and what became of each try."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from evenstock.postgres.database import Connection as Db
+from evenstock.postgres.queries import load
+from evenstock.postgres.rows import document
+
+SQL: Final = load("lanes")
+LOST: Final = "Its sender did not live to say what became of it."
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """A connection that is ours to talk to, until its lease ends."""
+
+    fence: int
+    failures: int  # in a row
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """Whom a lane talks to."""
+
+    id: str
+    connector: str
+    settings: dict[str, Any]
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """A number that is about to be sent, and is written down as sent; `again`: an earlier try may have arrived."""
+
+    channel_id: int
+    item_id: int
+    version: int
+    units: int
+    tries: int
+    again: bool
+    channel: str
+    sku: str
+    scale: int
+    code: str | None
+    ledger_seq: int
+    computed_at: datetime
+    trace_id: str | None
+
+
+class Tried(
+    msgspec.Struct,
+    frozen=True,
+    rename={
+        "channel_id": "c", "item_id": "i", "version": "v", "tries": "n", "outcome": "o", "detail": "d", "document": "x", "due_at": "w",
+    },
+):  # fmt: skip
+    """What became of a try, and when the number is tried again if it was not done."""
+
+    channel_id: int
+    item_id: int
+    version: int
+    tries: int
+    outcome: str
+    detail: str | None
+    document: str | None
+    due_at: datetime
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A try that was ours to settle; whether the number that should be seen stands refused."""
+
+    channel_id: int
+    item_id: int
+    is_refused: bool
+
+
+async def due(db: Db, now: datetime, holder: str, connectors: Sequence[str]) -> list[int]:
+    """Connections, of these connectors, that are owed something now and are free or ours."""
+    return [row["connection_id"] for row in await db.fetch(SQL.due, now, holder, list(connectors))]
+
+
+async def hold(db: Db, connection_id: int, holder: str, now: datetime, until: datetime) -> Lane | None:
+    """Take or keep a connection's lane; None when it is another's, paused, or not to be asked yet."""
+    row = await db.fetchrow(SQL.hold, connection_id, holder, now, until)
+    return None if row is None else Lane(row["fence"], row["failures"])
+
+
+async def leave(db: Db, holder: str, now: datetime) -> None:
+    """Let go of everything that this holder has."""
+    await db.execute(SQL.leave, holder, now)
+
+
+async def connection(db: Db, connection_id: int) -> Connection:
+    row = await db.fetchrow(SQL.connection, connection_id)
+    assert row is not None  # noqa: S101 - connections are never deleted
+    return Connection(row["id"], row["connector"], msgspec.json.decode(row["settings"], type=dict[str, Any]))
+
+
+async def claim(db: Db, connection_id: int, now: datetime, fence: int, limit: int) -> list[Owed]:
+    """What is told next, written down as sent in the caller's transaction."""
+    return [Owed(*row.values()) for row in await db.fetch(SQL.claim, connection_id, now, fence, limit, LOST)]
+
+
+async def settle(
+    db: Db, connection_id: int, fence: int, tried: Sequence[Tried], now: datetime
+) -> list[Settled]:
+    """Write down what became of tries; of an older fence nothing is believed."""
+    rows = await db.fetch(SQL.settle, connection_id, fence, document(tried), now)
+    return [Settled(*row.values()) for row in rows]
+
+
+async def set_lane(
+    db: Db, connection_id: int, fence: int, failures: int, not_before: datetime, paused: str | None
+) -> bool:
+    """How the connection answered as a whole; whether the lane was still ours."""
+    return await db.fetchval(SQL.set_lane, connection_id, fence, failures, not_before, paused) is not None
+
+
+async def resume(db: Db, connections: Sequence[str], now: datetime) -> None:
+    """These connections have other settings: what was paused is tried again."""
+    await db.execute(SQL.resume, list(connections), now)
+
+
+async def is_troubled(db: Db, connection_id: int) -> bool:
+    """Whether an exception about a single number of this connection is open."""
+    return bool(await db.fetchval(SQL.troubled, connection_id))

@@ -1,0 +1,114 @@
+-- name: due
+-- Connections that are owed a number now and that we may talk to.
+select distinct c.connection_id
+from channels c
+join connections k on k.connection_id = c.connection_id and k.connector = any ($3::text[])
+left join lanes l on l.connection_id = c.connection_id
+where c.publish_on = 'hub_commit'
+    and (l.connection_id is null
+        or (l.paused is null and l.not_before <= $1 and (l.holder = $2 or l.leased_until <= $1)))
+    and exists (select from exposures e where e.channel_id = c.channel_id and e.connection_id = c.connection_id and e.due_at <= $1);
+
+-- name: hold
+-- Take a connection, or keep it; a new holder raises the fence. Nobody gets it while another's lease runs.
+insert into lanes as l (connection_id, holder, fence, leased_until, not_before)
+values ($1, $2, 1, $4, $3)
+on conflict (connection_id) do update set holder = excluded.holder, fence = l.fence + (l.holder <> excluded.holder)::integer,
+    leased_until = excluded.leased_until
+where (l.holder = excluded.holder or l.leased_until <= $3) and l.paused is null and l.not_before <= $3
+returning fence, failures;
+
+-- name: leave
+update lanes set leased_until = $2 where holder = $1;
+
+-- name: connection
+select id, connector, settings::text as settings from connections where connection_id = $1;
+
+-- name: claim
+-- What is told next, zero first: written down before it is sent. What may have arrived is sent again as it was. A try whose
+-- sender did not live to say what became of it is settled as unknown.
+with before as (
+    select d.*
+    from channels c
+    cross join lateral (
+        select e.* from exposures e
+        where e.channel_id = c.channel_id and e.connection_id = $1 and e.due_at <= $2
+        order by e.rank, e.due_at limit $4
+        for update skip locked
+    ) d
+    where c.connection_id = $1 and c.publish_on = 'hub_commit'
+    order by d.rank, d.due_at, d.channel_id, d.item_id
+    limit $4
+), sent as (
+    update exposures e set
+        tries = case when b.unsettled or b.sent_version = b.version then b.tries + 1 else 1 end,
+        sent_version = case when b.unsettled then b.sent_version else b.version end,
+        sent = case when b.unsettled then b.sent else b.intended end,
+        sent_at = greatest(b.sent_at, $2), unsettled = true
+    from before b where e.channel_id = b.channel_id and e.item_id = b.item_id
+    returning e.channel_id, e.item_id, e.sent_version, e.sent, e.sent_at, e.tries, e.rank, e.due_at, b.unsettled as again, b.ledger_seq, b.computed_at,
+        b.because, b.trace_id, b.tries as tries_before, b.sent_at as sent_before
+), logged as (
+    insert into exposure_log (channel_id, item_id, version, connection_id, quantity, ledger_seq, computed_at, because, trace_id, sent_at)
+    select channel_id, item_id, sent_version, $1, sent, ledger_seq, computed_at, because, trace_id, sent_at from sent where not again
+    on conflict (channel_id, item_id, version) do nothing
+), lost as (
+    insert into attempts (channel_id, item_id, version, try, connection_id, fence, started_at, ended_at, outcome, detail)
+    select s.channel_id, s.item_id, s.sent_version, s.tries_before, $1, $3, s.sent_before, greatest(s.sent_before, $2), 'unknown', $5
+    from sent s where s.again
+    on conflict do nothing
+)
+select s.channel_id, s.item_id, s.sent_version, s.sent, s.tries, s.again, c.id as channel, i.sku, i.scale, k.code,
+    coalesce(l.ledger_seq, s.ledger_seq) as ledger_seq, coalesce(l.computed_at, s.computed_at) as computed_at,
+    case when l.version is null then s.trace_id else l.trace_id end as trace_id
+from sent s
+join channels c using (channel_id)
+join items i using (item_id)
+left join lateral (select min(code) as code from item_codes x where x.connection_id = $1 and x.item_id = s.item_id) k on true
+left join exposure_log l on s.again and l.channel_id = s.channel_id and l.item_id = s.item_id and l.version = s.sent_version
+order by s.rank, s.due_at, s.channel_id, s.item_id;
+
+-- name: settle
+-- What became of tries. Nothing is believed of a holder that lost its fence: its tries count as unknown already.
+with lane as (
+    select connection_id from lanes where connection_id = $1 and fence = $2 for update
+), told as (
+    select n.* from lane, json_to_recordset($3::json) as n(c integer, i integer, v bigint, n integer, o text, d text, x text, w timestamptz)
+), locked as materialized (
+    select e.channel_id, e.item_id from told n join exposures e on e.channel_id = n.c and e.item_id = n.i and e.sent_version = n.v
+        and e.connection_id = $1 and e.unsettled
+    order by 1, 2 for update of e
+), noted as (
+    insert into attempts (channel_id, item_id, version, try, connection_id, fence, started_at, ended_at, outcome, detail, document)
+    select n.c, n.i, n.v, n.n, $1, $2, e.sent_at, greatest(e.sent_at, $4), n.o, n.d, n.x
+    from told n join exposures e on e.channel_id = n.c and e.item_id = n.i
+    on conflict do nothing
+)
+update exposures e set
+    unsettled = n.o = 'unknown',
+    acked_version = case when n.o = 'done' then n.v else e.acked_version end,
+    acked = case when n.o = 'done' then e.sent else e.acked end,
+    acked_at = case when n.o = 'done' then $4 else e.acked_at end,
+    refused_version = case when n.o = 'rejected' then n.v else e.refused_version end,
+    due_at = case
+        when n.o = 'unknown' then n.w
+        when (case when n.o = 'done' then e.sent else e.acked end) is not distinct from e.intended then null
+        when n.o = 'rejected' and n.v = e.version then null
+        when n.o in ('done', 'rejected') or n.v <> e.version then $4
+        else n.w end
+from told n, locked k
+where e.channel_id = n.c and e.item_id = n.i and k.channel_id = e.channel_id and k.item_id = e.item_id
+returning e.channel_id, e.item_id, coalesce(e.refused_version = e.version, false) as is_refused;
+
+-- name: set_lane
+-- How a connection answered as a whole: failures in a row, when it may be asked again, why not at all.
+update lanes set failures = $3, not_before = $4, paused = $5 where connection_id = $1 and fence = $2 returning fence;
+
+-- name: resume
+-- Settings changed: what was paused may be tried again, at once.
+update lanes set paused = null, not_before = $2
+where connection_id in (select connection_id from connections where id = any ($1::text[]));
+
+-- name: troubled
+-- Whether anything is open about single numbers of a connection.
+select exists (select from exceptions where code in ('exposure.rejected', 'exposure.delayed') and closed_at is null and connection_id = $1);
