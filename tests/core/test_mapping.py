@@ -233,7 +233,7 @@ def test_a_condition_asks_what_it_says(asked: dict[str, Any], text: str, *, hold
         (changed(fields={"location": {"constant": 1.5}}), 'write "1.5" as a text'),
         (changed(file={"encoding": "klingon"}), "till.toml: file, encoding:"),
         (changed(file={"delimiter": ";;"}), "delimiter is one character"),
-        (changed(connection=7), "till.toml: connection: expected `str | null`, got `int`."),
+        (changed(connection=7), "till.toml: connection: expected `str`, got `int`."),
     ],
 )  # fmt: skip
 def test_a_mapping_that_does_not_fit_is_refused_with_place_and_remedy(

@@ -6,7 +6,7 @@ import typer
 
 from evenstock import __version__
 from evenstock.address import AddressTaken
-from evenstock.cli import bench, connector, demo, edge, importing, keys, running, truth
+from evenstock.cli import bench, connector, demo, edge, importing, keys, running, secret, truth
 from evenstock.cli.talk import Exit, fail
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.settings import SettingsWrong
@@ -27,6 +27,7 @@ bench.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(edge.app, name="edge")
 app.add_typer(connector.app, name="connector")
+app.add_typer(secret.app, name="secrets")
 
 
 @app.command()
