@@ -181,7 +181,7 @@ class Mishaps:
 
     def _crash(self, fault: Fault) -> None:
         self._note(fault)
-        self._box.process.crash(CRASHES[fault.detail], fault.ends)
+        self._box.process.crash(CRASHES[fault.detail], fault.ends - fault.begins)
 
     def _brown_out(self, fault: Fault) -> None:
         self._note(fault)

@@ -35,6 +35,8 @@ class Warehouse(Place):
         self._transfers = 0
         self.stock([(sku, level, level) for sku, level in self._levels.items()])
         self._plan(self._receipts, what.receipts_per_hour, self._receive)
+        self._counting = stream(box.seed, DEPOT, "counting")
+        self._plan(self._counting, what.counts_per_hour, self._count)
         for store in box.stores:
             chance = stream(box.seed, DEPOT, store.name)
             self._plan_lorry(store, int(chance.random() * HOUR / max(what.transfers_per_hour, 0.01)))
@@ -55,6 +57,10 @@ class Warehouse(Place):
         told = Told(event, at, stamp, self.name, moved, seen, local=local)
         self.line.send(told)
         return told
+
+    def _count(self) -> None:
+        self.count_some(int(self._counting.random() * len(self.box.skus)), self.box.skus, self.what.count_lines)
+        self._plan(self._counting, self.what.counts_per_hour, self._count)
 
     # Goods in
 

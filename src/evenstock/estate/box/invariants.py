@@ -123,11 +123,15 @@ class Looks:
 
     def _offers(self, items: Iterable[int]) -> Iterator[Breach]:
         """What is offered is what a fresh look at the positions gives."""
-        view = self._box.view
+        box, view, safety = self._box, self._box.view, self._box.policy.safety_stock
         for item_id in items:
-            should = view.recomputed(item_id, safety_stock=self._box.policy.safety_stock, with_dark=False)
+            should = 0
+            for location_id in view.locations:
+                position = box.hub.memory.position((item_id, location_id))
+                if location_id not in view.dark:
+                    should += max(0, position.vector[0] - position.reserved - position.allocated - safety)
             if view.ats(item_id) != should:
-                yield "availability", f"Item {item_id} offers {view.ats(item_id)}, its positions {should}."
+                yield "availability", f"{box.skus[item_id - 1]} offers {view.ats(item_id)}, its positions {should}."
 
     def _name(self, key: tuple[int, int]) -> str:
         return f"{self._box.skus[key[0] - 1]} at {self._box.place_names[key[1]]}"

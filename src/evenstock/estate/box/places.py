@@ -86,6 +86,10 @@ class Place:
         event = paper.counted(self.number("C"), self.source, self.box.instant(at), self.name, found)
         self.report(event, at, (), seen)
 
+    def count_some(self, begin: int, skus: list[str], number: int) -> None:
+        """Count so many items, from one on."""
+        self.count([skus[(begin + offset) % len(skus)] for offset in range(min(number, len(skus)))])
+
     def drift(self, sku: str, units: int, bucket: str = "sellable") -> None:
         """Units appear or go, and nobody reports it."""
         self.box.measures.drifted((sku, self.name), self.box.agenda.now)

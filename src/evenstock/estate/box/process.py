@@ -26,6 +26,7 @@ class Process:
         self._inbox: list[Waiting] = []
         self._is_planned = False
         self._crash: Crash | None = None
+        self._away = 0
         self.up_at = 0
 
     @property
@@ -47,17 +48,16 @@ class Process:
         waiting, self._inbox = self._inbox, []
         if not waiting:
             return
-        if self._crash == "before_commit":
-            self._lose(waiting)
-            return
-        is_acked = self._crash is None
-        self._apply(waiting, is_acked=is_acked)
-        if not is_acked:
+        crash, self._crash = self._crash, None
+        if crash is not None:
+            self.up_at = self._box.agenda.now + self._away
+        if crash != "before_commit":
+            self._apply(waiting, is_acked=crash is None)
+        if crash is not None:
             self._lose(waiting)
 
     def _lose(self, waiting: list[Waiting]) -> None:
         """Nobody was answered: everybody tries again."""
-        self._crash = None
         for line, batch, arrived in waiting:
             self._box.agenda.plan(max(arrived + TIMEOUT, self.up_at), line.again, batch)
 
@@ -74,13 +74,9 @@ class Process:
                 box.support.wake()
         box.owe_books()
 
-    def crash(self, kind: Crash, until: int) -> None:
-        """The next batch meets its end before or just after its commit; the hub is away for a while."""
-        self._crash = kind
-        self.up_at = until
-        if self._inbox:
-            self._work()
-        self._crash = None
+    def crash(self, kind: Crash, away: int) -> None:
+        """The next batch meets its end before or just after its commit; then the hub is away for a while."""
+        self._crash, self._away = kind, away
 
     # Promises
 

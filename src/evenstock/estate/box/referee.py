@@ -97,6 +97,8 @@ class Referee:
                 yield f"{key[1]} was {'acknowledged' if record.acked else 'said'} and the hub does not have it."
             elif kept.status in {"held", "parked"} or box.hub.still_held(kept):
                 yield f"{key[1]} still waits: {kept.status}."
+            elif kept.fact.occurred_at != box.instant(self._stands_at(record.told)):
+                yield f"{key[1]} happened at {box.instant(record.told.stamp)}; the hub says {kept.fact.occurred_at}."
         for told in box.witness.clashes.values():
             if id(told) not in box.witness.mended:
                 yield f"{told.key[1]} was refused under a used key, and nobody was told."

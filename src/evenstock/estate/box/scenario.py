@@ -35,6 +35,8 @@ class Depot(msgspec.Struct, frozen=True, kw_only=True):
     level: float = 20  # units of an item for each ten stores, on average
     receipts_per_hour: float = 2.0
     transfers_per_hour: float = 0.5  # to each store
+    counts_per_hour: float = 1.0  # sheets
+    count_lines: int = 8
     short: float = 0.05  # part of the transfers in which a unit is missing
     files_at: tuple[int, ...] = ()  # o'clock, local: when a file goes; none: every fact by itself
     naive_times: bool = False  # the files say what the clock on the wall says

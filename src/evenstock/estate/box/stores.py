@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from evenstock.core.ledger import INDEX
 from evenstock.estate.box import paper
-from evenstock.estate.box.agenda import HOUR, MINUTE
+from evenstock.estate.box.agenda import HOUR, MINUTE, SECOND
 from evenstock.estate.box.demand import STORE_HOURS, Demand, Goods, Visit, Wishes, levels
 from evenstock.estate.box.lines import Line
 from evenstock.estate.box.places import Place
@@ -19,7 +19,7 @@ IN_TRANSIT: Final = INDEX["in_transit"]
 RETURN_AFTER: Final = 2 * HOUR
 ELSEWHERE: Final = 0.3  # part of the returns that go to another store
 LOOKED_AT_AFTER: Final = 10 * MINUTE
-VOIDED_AFTER: Final = 5 * MINUTE
+VOIDED_AFTER: Final = 10 * SECOND
 
 
 class Register:
@@ -151,7 +151,7 @@ class Store(Place):
         at = self.moment()
         moved = tuple(Moved((sku, self.name), "sellable", "customer", units) for sku, units in goods)
         told = self._ticket(at, goods, register, moved)
-        after = VOIDED_AFTER + int(luck * HOUR)
+        after = VOIDED_AFTER + int(luck**4 * HOUR)  # mostly at once
         self.box.agenda.plan(at + after, self._void, told)
 
     def _void(self, mistake: Told) -> None:
@@ -205,13 +205,7 @@ class Store(Place):
                 self.box.agenda.plan(self.box.agenda.now + after, self._count)
 
     def _count(self) -> None:
-        begin = int(self._counting.random() * len(self.skus))
-        self.count(
-            [
-                self.skus[(begin + n) % len(self.skus)]
-                for n in range(min(self.what.count_lines, len(self.skus)))
-            ]
-        )
+        self.count_some(int(self._counting.random() * len(self.skus)), self.skus, self.what.count_lines)
         self._plan_count()
 
     # Deliveries
