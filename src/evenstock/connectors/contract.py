@@ -174,6 +174,10 @@ class NotSent(Exception):  # noqa: N818 - it names what happened
     """No request left us: no name, no connection, no time. Doing it again cannot do it twice."""
 
 
+class NotAllowed(NotSent):
+    """No request left us, and none will: the operator does not allow this address. A person must mend the settings."""
+
+
 class ReplyCut(Exception):  # noqa: N818 - it names what happened
     """The request left and no whole answer came: it may have been done."""
 
@@ -181,7 +185,7 @@ class ReplyCut(Exception):  # noqa: N818 - it names what happened
 class Http(Protocol):
     """The one guarded way out. It follows no redirect and keeps to the addresses and sizes that the operator allows.
 
-    Raises NotSent, ReplyCut.
+    A reply of any status is a reply. Raises NotSent, NotAllowed, ReplyCut.
     """
 
     def request(
@@ -207,11 +211,24 @@ class Files(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """What opens the references in settings. Nothing it returns may be printed, logged or put into an outcome."""
+
+    def open(self, reference: str) -> Awaitable[str]:
+        """The secret behind `env:NAME` or `secret:NAME`.
+
+        Raises Refusal of a code `secret.…`.
+        """
+        ...
+
+
 class World(msgspec.Struct, frozen=True):
-    """What a connector may reach."""
+    """What a connector may reach. `memory` is what it may remember from call to call of one connection, until it is gone."""
 
     http: Http | None
     files: Files
+    secrets: Secrets | None = None
+    memory: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 # The connector ---------------------------------------------------------------------------------------------------------
