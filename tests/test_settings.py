@@ -28,6 +28,16 @@ def test_the_data_folder_is_the_users_own() -> None:
         ({}, {"EVENSTOCK_PORT": "many"}, "EVENSTOCK_PORT is 'many': "),
         ({"port": 70000}, {}, "--port is 70000: a port is a number from 0 to 65535"),
         ({"log_level": "loud"}, {}, "--log-level is 'loud': "),
+        (
+            {},
+            {"EVENSTOCK_OUTBOUND_ALLOW": "erp.lan"},
+            "EVENSTOCK_OUTBOUND_ALLOW holds 'erp.lan': write host:port",
+        ),
+        (
+            {"outbound_allow": ("http://erp:80",)},
+            {},
+            "--outbound-allow holds 'http://erp:80': write host:port",
+        ),
         ({"database_url": "mysql://x"}, {}, "--database-url is not the URL of a PostgreSQL"),
     ],
 )
@@ -44,3 +54,9 @@ def test_a_password_is_never_shown(url: str) -> None:
     shown = settings({"database_url": url}, {}).masked()["database_url"]
     assert "cret" not in shown
     assert "me" in shown
+
+
+def test_hosts_of_the_house_are_a_list() -> None:
+    environ = {"EVENSTOCK_OUTBOUND_ALLOW": "erp.lan:8443, [::1]:80"}
+    assert settings({}, environ).outbound_allow == ("erp.lan:8443", "[::1]:80")
+    assert settings({"outbound_allow": ("a:1",)}, environ).outbound_allow == ("a:1",)

@@ -16,6 +16,7 @@ OF_CLIENTS: Final = (
 )  # which hub a client talks to, and its key: not ours to read
 PATHS: Final = ("data", "pg_bin", "secrets_key", "key_file", "local_key_file", "folder")
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+HOST_PORT: Final = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}")
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -53,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8080  # 0 lets the system choose
     log_level: LogLevel = "info"
     secrets_key: Path | None = None  # file with the keys of the secret store; DATA/secrets.key by default
+    outbound_allow: tuple[str, ...] = ()  # host:port in the house that we may call too, over http as well
     pg_bin: Path | None = None  # programs of another PostgreSQL for the embedded database
 
     def masked(self) -> dict[str, str]:
@@ -67,6 +69,11 @@ Kind = TypeVar("Kind", Settings, AgentSettings)
 def settings(options: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
     """The settings of this process; an option that is None was not given."""
     made, origin = _read(Settings, options, environ, _default_data(environ))
+    for host in made.outbound_allow:
+        if not HOST_PORT.fullmatch(host):
+            raise SettingsWrong(
+                f"{origin['outbound_allow']} holds {host!r}: write host:port, as in erp.lan:8443."
+            )
     url = made.database_url
     if url is not None and not url.startswith(("postgresql://", "postgres://")):
         raise SettingsWrong(
@@ -123,6 +130,8 @@ def _checked(kind: type[Kind], values: dict[str, Any], origin: dict[str, str]) -
             values[name] = Path(values[name])
         if name in values:
             values[name] = values[name].expanduser()
+    if isinstance(allowed := values.get("outbound_allow"), str):
+        values["outbound_allow"] = tuple(part.strip() for part in allowed.split(",") if part.strip())
     try:
         made = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -25,13 +25,25 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [EVENSTOCK_HOST]")] = None,
     database_url: DatabaseUrl = None,
     schema: Schema = None,
+    outbound_allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="HOST:PORT of a system of the house that the hub may call, over http too; repeat. [EVENSTOCK_OUTBOUND_ALLOW]"
+        ),
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error. [EVENSTOCK_LOG_LEVEL]")
     ] = None,
 ) -> None:
     """Run the hub: API and writer, and the embedded database unless you bring your own."""
     settings = read_settings(
-        data=data, port=port, host=host, database_url=database_url, schema=schema, log_level=log_level
+        data=data,
+        port=port,
+        host=host,
+        database_url=database_url,
+        schema=schema,
+        outbound_allow=tuple(outbound_allow) if outbound_allow else None,
+        log_level=log_level,
     )
     with bound(settings.host, settings.port) as listener, wiring.database(settings, say) as database:
         run(wiring.serve(database, settings, listener, say))

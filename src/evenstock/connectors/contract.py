@@ -5,7 +5,7 @@ nothing else: when to try again, in which order and how fast is the pipeline's, 
 value, an `Outcome`; an exception out of a connector is a fault of the connector.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
@@ -147,6 +147,17 @@ class Unknown(msgspec.Struct, frozen=True, tag=True):
 Outcome = Done | RetryLater | Rejected | Unauthorized | Unknown
 
 
+Failure = RetryLater | Rejected | Unauthorized | Unknown
+
+
+class Failed(Exception):  # noqa: N818 - it names what happened
+    """Asking a system came to something else than an answer; what it came to is the outcome."""
+
+    def __init__(self, outcome: Failure) -> None:
+        super().__init__(outcome.detail)
+        self.outcome = outcome
+
+
 class Publish(Protocol[Told_contra]):
     """Tell a system some numbers; one outcome for each, in their order.
 
@@ -157,6 +168,46 @@ class Publish(Protocol[Told_contra]):
     def __call__(
         self, settings: Told_contra, world: "World", exposures: Sequence[Exposure]
     ) -> Awaitable[list[Outcome]]: ...
+
+
+# Looking -------------------------------------------------------------------------------------------------------------
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a number is shown: one item in one channel, as in an exposure."""
+
+    channel: str
+    sku: str
+    code: str
+
+
+class Observed(msgspec.Struct, frozen=True, tag=True):
+    """What a system shows at this moment, to the basis of the connector: equal to what it was told if nothing else happened."""
+
+    quantity: int | Decimal
+
+
+class Observe(Protocol[Told_contra]):
+    """Read back what a system shows for some targets; one answer for each, in their order."""
+
+    def __call__(
+        self, settings: Told_contra, world: "World", targets: Sequence[Target]
+    ) -> Awaitable[list[Observed | Failure]]: ...
+
+
+class Level(msgspec.Struct, frozen=True):
+    """One line of a system's own statement of its stock, to the basis of the connector; `code` is its own of the item."""
+
+    channel: str
+    sku: str
+    code: str
+    quantity: int | Decimal
+
+
+class Snapshot(Protocol[Told_contra]):
+    """All that a system shows, page by page, to the end. Raises Failed where it cannot be read to the end."""
+
+    def __call__(self, settings: Told_contra, world: "World") -> AsyncIterator[list[Level]]: ...
 
 
 # What a connector is handed ------------------------------------------------------------------------------------------
@@ -174,6 +225,10 @@ class NotSent(Exception):  # noqa: N818 - it names what happened
     """No request left us: no name, no connection, no time. Doing it again cannot do it twice."""
 
 
+class NotAllowed(NotSent):
+    """No request left us, and none will: the operator does not allow this address. A person must mend the settings."""
+
+
 class ReplyCut(Exception):  # noqa: N818 - it names what happened
     """The request left and no whole answer came: it may have been done."""
 
@@ -181,7 +236,7 @@ class ReplyCut(Exception):  # noqa: N818 - it names what happened
 class Http(Protocol):
     """The one guarded way out. It follows no redirect and keeps to the addresses and sizes that the operator allows.
 
-    Raises NotSent, ReplyCut.
+    A reply of any status is a reply. Raises NotSent, NotAllowed, ReplyCut.
     """
 
     def request(
@@ -207,11 +262,24 @@ class Files(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """What opens the references in settings. Nothing it returns may be printed, logged or put into an outcome."""
+
+    def open(self, reference: str) -> Awaitable[str]:
+        """The secret behind `env:NAME` or `secret:NAME`.
+
+        Raises Refusal of a code `secret.…`.
+        """
+        ...
+
+
 class World(msgspec.Struct, frozen=True):
-    """What a connector may reach."""
+    """What a connector may reach. `memory` is what it may remember from call to call of one connection, until it is gone."""
 
     http: Http | None
     files: Files
+    secrets: Secrets | None = None
+    memory: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 # The connector ---------------------------------------------------------------------------------------------------------
@@ -232,7 +300,9 @@ class Connector(msgspec.Struct, Generic[Settings], frozen=True, kw_only=True):
     hook: Hook | Callable[[Settings], Hook] | None = None
     publish: Publish[Settings] | None = None
     basis: Basis | None = None  # required where `publish` is
-    exposures_max: int = 100  # that one call of `publish` takes
+    observe: Observe[Settings] | None = None
+    snapshot: Snapshot[Settings] | None = None
+    exposures_max: int = 100  # that one call of `publish` or `observe` takes
 
     def hook_of(self, settings: Settings) -> Hook | None:
         """How the webhooks of a connection with these settings are signed; None where it takes none."""

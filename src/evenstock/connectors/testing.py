@@ -55,6 +55,8 @@ MAY_IMPORT: Final = (
     "reading",
     "signing",
     "found",
+    "calling",
+    "sandbox",
 )  # of evenstock.connectors, beside evenstock.core and its own
 ASIDE: Final = (".events.json", ".problem.json", ".message.json", ".settings.json")
 

@@ -1,19 +1,12 @@
-"""Shopify's webhooks about goods that move: fulfilments leave, refunds with a restock come back."""
+"""A Shopify store: goods that move there become facts, and it is told what it may sell at each of its locations."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from evenstock.connectors.contract import (
-    Connector,
-    Hook,
-    HookSettings,
-    JsonObject,
-    Message,
-    Untranslatable,
-)
-from evenstock.connectors.reading import json_of, typed
+from evenstock.connectors.contract import Basis, Connector, Hook
+from evenstock.connectors.shopify.publish import observe, publish
+from evenstock.connectors.shopify.settings import Settings
+from evenstock.connectors.shopify.stock import pages
+from evenstock.connectors.shopify.translate import translate
 
 HOOK: Final = Hook(
     scheme="body",
@@ -22,175 +15,16 @@ HOOK: Final = Hook(
     kind="x-shopify-topic",
     keep=("x-shopify-shop-domain", "x-shopify-api-version", "x-shopify-event-id", "x-shopify-triggered-at"),
 )
-DOMAIN: Final = "x-shopify-shop-domain"
-
-# Taken and kept, without effect on stock: no goods move by them.
-SILENT: Final = frozenset(
-    {
-        "orders/create", "orders/updated", "orders/edited", "orders/paid", "orders/cancelled", "orders/fulfilled",
-        "orders/partially_fulfilled", "inventory_levels/update", "inventory_levels/connect", "inventory_levels/disconnect",
-    }
-)  # fmt: skip
-SHIPPED: Final = "success"
-NOT_SHIPPED: Final = frozenset({"pending", "open", "error", "failure"})
-CANCELLED: Final = "cancelled"
-CAME_BACK: Final = "return"
-STAYED: Final = frozenset({"cancel", "no_restock"})
-
-
-class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`locations` says which of our locations each of Shopify's is, by the number at the end of its gid."""
-
-    shop: str | None = None
-    locations: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
-    promised: bool = False
-    inspect: bool = True
-
-
-class LineItem(msgspec.Struct, frozen=True):
-    """What was ordered, as far as stock needs it."""
-
-    id: int
-    quantity: int = 0
-    sku: str | None = None
-    variant_id: int | None = None
-    gift_card: bool = False
-
-
-class Fulfillment(msgspec.Struct, frozen=True):
-    id: int
-    order_id: int
-    status: str | None
-    created_at: str
-    updated_at: str
-    line_items: list[LineItem]
-    location_id: int | None = None
-
-
-class RefundLine(msgspec.Struct, frozen=True):
-    id: int
-    quantity: int
-    restock_type: str
-    line_item: LineItem
-    location_id: int | None = None
-
-
-class Refund(msgspec.Struct, frozen=True):
-    id: int
-    created_at: str
-    refund_line_items: list[RefundLine]
-
-
-def translate(settings: Settings, message: Message) -> list[JsonObject]:
-    """The events of one webhook, by its topic."""
-    shop = message.headers.get(DOMAIN)
-    if settings.shop is not None and shop is not None and shop != settings.shop:
-        raise Untranslatable(
-            "message.unsupported", f"It is of the shop {shop[:100]}, not of {settings.shop}."
-        )
-    value = json_of(message)
-    if message.name in SILENT:
-        return []
-    reader = READERS.get(message.name)
-    if reader is None:
-        raise Untranslatable("message.unsupported", f"The topic {message.name[:100]!r} is not read.")
-    return reader(settings, value)
-
-
-def _fulfillment(settings: Settings, value: Any) -> list[JsonObject]:
-    """Goods that left; one that was cancelled never did."""
-    told = typed(value, Fulfillment)
-    key = f"fulfillment/{told.id}"
-    if told.status in NOT_SHIPPED:
-        return []
-    if told.status == CANCELLED:
-        voided = {"target": key, "goods": "never_left", "reason": "Shopify: the fulfillment was cancelled"}
-        return [{"id": f"{key}/cancelled", "type": "FactVoided.v1", "time": told.updated_at, "data": voided}]
-    if told.status != SHIPPED:
-        raise Untranslatable(
-            "message.shape", f"There is no status {str(told.status)[:40]!r} that we know.", "/status"
-        )
-    lines = [_line(item, item.quantity) for item in told.line_items if _is_stock(item) and item.quantity > 0]
-    if not lines:
-        return []
-    data: JsonObject = {"location": _location(settings, told.location_id, "/location_id"), "lines": lines}
-    if settings.promised:
-        data["order_ref"] = str(told.order_id)
-    else:
-        data["ticket"] = str(told.order_id)
-    kind = "ShipmentConfirmed.v1" if settings.promised else "SaleRecorded.v1"
-    return [{"id": key, "type": kind, "time": told.created_at, "data": data}]
-
-
-def _refund(settings: Settings, value: Any) -> list[JsonObject]:
-    """Goods that came back, by the location that took them; money alone moves nothing."""
-    told = typed(value, Refund)
-    by_location: dict[int | None, list[JsonObject]] = {}
-    for index, line in enumerate(told.refund_line_items):
-        if line.restock_type in STAYED or not _is_stock(line.line_item):
-            continue
-        where = f"/refund_line_items/{index}"
-        if line.restock_type != CAME_BACK:
-            words = f"There is no restock_type {line.restock_type[:40]!r} that says where the goods are."
-            raise Untranslatable("message.shape", words, f"{where}/restock_type")
-        if line.location_id is None:
-            raise Untranslatable(
-                "message.shape", "Goods came back and no location took them.", f"{where}/location_id"
-            )
-        by_location.setdefault(line.location_id, []).append(_line(line.line_item, line.quantity, line.id))
-    events: list[JsonObject] = []
-    for location_id, lines in by_location.items():
-        key = f"refund/{told.id}/{location_id}"
-        place = _location(settings, location_id, "")
-        events.append(
-            {
-                "id": key,
-                "type": "ReturnReceived.v1",
-                "time": told.created_at,
-                "data": {"location": place, "lines": lines},
-            }
-        )
-        if not settings.inspect:
-            decided = {"location": place, "return": key, "to": "sellable", "lines": lines}
-            events.append(
-                {
-                    "id": f"{key}/restocked",
-                    "type": "DispositionDecided.v1",
-                    "time": told.created_at,
-                    "data": decided,
-                }
-            )
-    return events
-
-
-READERS: Final[dict[str, Callable[[Settings, Any], list[JsonObject]]]] = {
-    "fulfillments/create": _fulfillment,
-    "fulfillments/update": _fulfillment,
-    "refunds/create": _refund,
-}
-
-
-def _is_stock(item: LineItem) -> bool:
-    """Gift cards, tips and lines typed in by hand are no stock."""
-    return not item.gift_card and bool(item.sku or item.variant_id is not None)
-
-
-def _line(item: LineItem, quantity: int, line: int | None = None) -> JsonObject:
-    named = {"sku": item.sku} if item.sku else {"id": str(item.variant_id)}
-    return {"line": str(item.id if line is None else line), "item": named, "quantity": quantity}
-
-
-def _location(settings: Settings, location_id: int | None, pointer: str) -> str:
-    """Our location; one that the settings do not name goes by Shopify's number, and waits until it is known."""
-    if location_id is None:
-        raise Untranslatable("message.shape", "It does not say which location the goods left.", pointer)
-    return settings.locations.get(str(location_id), str(location_id))
-
 
 connector = Connector(
     name="shopify",
-    summary="Shopify's fulfilments and refunds become shipments, sales and returns.",
+    summary="Shopify: fulfilments and refunds become facts; the shop is told what it may sell.",
     settings=Settings,
     translate=translate,
     hook=HOOK,
+    publish=publish,
+    basis=Basis(buckets=("sellable",), subtracts_own_orders=True, mode="set", decimals=0),
+    observe=observe,
+    snapshot=pages,
+    exposures_max=100,
 )

@@ -1,0 +1,40 @@
+"""What a connection to a Shopify store must be told."""
+
+from typing import Annotated
+
+import msgspec
+
+from evenstock.connectors.contract import HookSettings, SecretRef
+
+Shop = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$")]
+Number = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}$")]
+Address = Annotated[str, msgspec.Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,260}$")]
+
+
+class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`locations` says which of our locations each of Shopify's is, `shows` which of Shopify's shows a channel's numbers; both
+    name Shopify's by the number at the end of its gid.
+    """
+
+    shop: Shop | None = None
+    locations: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
+    promised: bool = False
+    inspect: bool = True
+    shows: dict[str, Number] = {}  # noqa: RUF012 - msgspec copies it
+    token: SecretRef | None = None
+    client_id: str | None = None
+    reason: str = "correction"
+    address: Address | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.shows.values())) < len(self.shows):
+            raise ValueError("shows: two channels show their numbers at one location")
+        if self.shows and not (self.shop or self.address):
+            raise ValueError("shop: to tell a shop numbers, name it")
+        if self.shows and (self.token is None) == (self.client_id is None):
+            raise ValueError("token: to tell a shop numbers, give either token or client_id")
+
+    @property
+    def url(self) -> str:
+        """Where the shop's API is."""
+        return self.address or f"https://{self.shop}"

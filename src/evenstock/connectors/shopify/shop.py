@@ -1,0 +1,155 @@
+"""Asking a Shopify store: its token, its GraphQL, and the bucket of points that each question is paid from."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from evenstock.connectors.calling import DETAIL_MAX, call, json_of, not_understood, secret
+from evenstock.connectors.contract import (
+    Failed,
+    Failure,
+    JsonObject,
+    Rejected,
+    RetryLater,
+    Unauthorized,
+    Unknown,
+    World,
+)
+from evenstock.connectors.shopify.documents import VERSION
+from evenstock.connectors.shopify.settings import Settings
+
+CLOSED: Final = {402: "frozen: its bill is unpaid", 404: "not there", 423: "locked"}
+_TOKEN: Final = "token"  # noqa: S105 - the name under which it is remembered
+_COSTS: Final = "costs"
+T = TypeVar("T")
+_encoder: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+class _Bucket(msgspec.Struct, frozen=True):
+    """Points as of the last answer: how many there are, and how many come back each second."""
+
+    available: float
+    per_s: float
+
+    def wait_s(self, cost: float) -> float:
+        """How long until a question of this cost can be paid."""
+        return max(0.0, cost - self.available) / self.per_s if self.per_s > 0 else 0.0
+
+
+class Shop:
+    """One store, for the time of one call of the connector."""
+
+    def __init__(self, settings: Settings, world: World) -> None:
+        self._settings = settings
+        self._world = world
+        self._bucket: _Bucket | None = None
+        self._costs: dict[str, float] = world.memory.setdefault(_COSTS, {})
+
+    async def ask(self, document: str, variables: JsonObject, answer: type[T], *, changes: bool = False) -> T:
+        """The data of an answer without errors. What we know the bucket cannot pay for is not asked.
+
+        Raises Failed.
+        """
+        self._wait_for_points(document)
+        body = _encoder.encode({"query": document, "variables": variables})
+        try:
+            data = await self._ask(document, body, await self._token(), changes=changes)
+        except Failed as failed:
+            if not (isinstance(failed.outcome, Unauthorized) and self._world.memory.pop(_TOKEN, None)):
+                raise
+            data = await self._ask(
+                document, body, await self._token(), changes=changes
+            )  # with a new token, once
+        try:
+            return msgspec.convert(data, answer)
+        except msgspec.ValidationError as error:
+            raise not_understood(str(error), changes=changes) from error
+
+    async def _ask(self, document: str, body: bytes, token: str, *, changes: bool) -> Any:
+        headers = {"Content-Type": "application/json", "X-Shopify-Access-Token": token}
+        url = f"{self._settings.url}/admin/api/{VERSION}/graphql.json"
+        reply = await call(
+            self._world, "POST", url, changes=changes, headers=headers, body=body, takes=CLOSED
+        )
+        if reply.status in CLOSED:
+            raise Failed(Unauthorized(f"The store is {CLOSED[reply.status]} (it answered {reply.status})."))
+        answer = json_of(reply, changes=changes)
+        if not isinstance(answer, dict):
+            raise not_understood("it is no object", changes=changes)
+        cost = self._paid(document, answer)
+        if errors := answer.get("errors"):
+            raise Failed(self._meaning(errors, cost, changes=changes))
+        return answer.get("data")
+
+    def _wait_for_points(self, document: str) -> None:
+        cost = self._costs.get(document)
+        if self._bucket is None or cost is None or (wait := self._bucket.wait_s(cost)) <= 0:
+            return
+        words = f"The store's bucket holds {self._bucket.available:g} points, and the next question costs {cost:g}."
+        raise Failed(RetryLater(words, wait, "rate"))
+
+    def _paid(self, document: str, answer: JsonObject) -> float:
+        """Remember what the answer says of the bucket; return what the question was priced at."""
+        match answer.get("extensions"):
+            case {
+                "cost": {
+                    "requestedQueryCost": cost,
+                    "throttleStatus": {"currentlyAvailable": available, "restoreRate": per_s},
+                }
+            }:
+                self._bucket = _Bucket(float(available), float(per_s))
+                self._costs[document] = float(cost)
+                return float(cost)
+            case _:
+                return 0.0
+
+    def _meaning(self, errors: Any, cost: float, *, changes: bool) -> Failure:
+        """What errors above the data mean: the whole question was not done, unless the store itself does not know."""
+        if not isinstance(errors, list) or not all(isinstance(error, Mapping) for error in errors):
+            return Unauthorized(
+                f"The store answered: {errors!r}"[:DETAIL_MAX]
+            )  # a text: a closed or locked store
+        codes = {str((error.get("extensions") or {}).get("code", "")) for error in errors}
+        words = "; ".join(str(error.get("message", "")) for error in errors)[:DETAIL_MAX]
+        if "THROTTLED" in codes or words == "Throttled":
+            wait = self._bucket.wait_s(cost) if self._bucket else None
+            return RetryLater(words, wait, "rate")
+        if "ACCESS_DENIED" in codes:
+            return Unauthorized(words)
+        if "INTERNAL_SERVER_ERROR" in codes:
+            return Unknown(words) if changes else RetryLater(words)
+        return Rejected(words, next(iter(sorted(codes))) or "graphql")
+
+    async def _token(self) -> str:
+        settings = self._settings
+        if settings.token is not None:
+            return await secret(self._world, settings.token)
+        if (known := self._world.memory.get(_TOKEN)) is None:
+            known = self._world.memory[_TOKEN] = await self._fetch_token()
+        return str(known)
+
+    async def _fetch_token(self) -> str:
+        """A token for an app of the store's own (client credentials); it is good for a day, and fetched anew when refused."""
+        settings = self._settings
+        asked = {
+            "grant_type": "client_credentials",
+            "client_id": settings.client_id,
+            "client_secret": await secret(self._world, settings.secret),
+        }
+        reply = await call(
+            self._world,
+            "POST",
+            f"{settings.url}/admin/oauth/access_token",
+            changes=False,
+            headers={"Content-Type": "application/json"},
+            body=_encoder.encode(asked),
+            takes=(400,),
+        )
+        if reply.status == 400:
+            raise Failed(Unauthorized("The store gives no token for this client_id and secret."))
+        match json_of(reply, changes=False):
+            case {"access_token": str(token)} if token:
+                return token
+            case _:
+                raise not_understood("`access_token` is missing", changes=False)
