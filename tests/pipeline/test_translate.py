@@ -12,6 +12,7 @@ from doors.hooked import ENVIRON, MAPPING, sold, ticket
 from evenstock import clock, wiring
 from evenstock.connectors.contract import Connector, Hook
 from evenstock.core.errors import Refusal
+from evenstock.pipeline.bases import bases
 from evenstock.pipeline.connections import Connection, Connections
 from evenstock.pipeline.translate import ATTEMPTS_MAX, Translator, shape_of
 from evenstock.pipeline.vault import Vault
@@ -30,7 +31,7 @@ async def prepared(database: Database) -> Session:
     await shop.locations("0107")
     await shop.items("A", "B")
     await channels.upsert_connections(
-        db, [{"id": "till", "connector": "http_json", "settings": SETTINGS}], clock.now()
+        db, [{"id": "till", "connector": "http_json", "settings": SETTINGS}], clock.now(), bases()
     )
     return db
 

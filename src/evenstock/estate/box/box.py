@@ -5,8 +5,8 @@ from functools import cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from evenstock.core.channels import HOLD
 from evenstock.core.booking import Position, PositionKey
+from evenstock.core.channels import HOLD
 from evenstock.core.events import Event
 from evenstock.core.masters import Item, Location, Masters
 from evenstock.estate.box import paper

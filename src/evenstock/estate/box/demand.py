@@ -56,7 +56,12 @@ class Demand:
     """The customers of one place."""
 
     def __init__(
-        self, seed: int, place: str, rate: Callable[[int], float], wishes: Wishes, kinds: Sequence[int] = KINDS
+        self,
+        seed: int,
+        place: str,
+        rate: Callable[[int], float],
+        wishes: Wishes,
+        kinds: Sequence[int] = KINDS,
     ) -> None:
         self._chance = stream(seed, place, "demand")
         self._rate = rate

@@ -14,9 +14,8 @@ from evenstock.core.events import Event
 from evenstock.core.intake import Fact, HeldLine
 from evenstock.core.masters import Item, Masters
 from evenstock.core.ordering import gaps
-from evenstock.core.reservations import Command, Desk, Expire, Reserve, Shipped
 from evenstock.core.reservations import Answer as Promised
-from evenstock.core.reservations import Refused
+from evenstock.core.reservations import Command, Desk, Expire, Refused, Reserve, Shipped
 from evenstock.core.voids import came_back, negative, reverse
 from evenstock.estate.box.memory import FactKey, Hears, Kept, Memory, StreamKey
 from evenstock.estate.box.rules import Rules
@@ -267,9 +266,7 @@ class Hub:
         if desk is not None:
             for shipped in desk.shipments:
                 if shipped.reservation_id is None:
-                    exceptions.setdefault(
-                        ("stock.shipped_without_claim", f"shipment:{shipped.fact_id}"), now
-                    )
+                    exceptions.setdefault(("stock.shipped_without_claim", f"shipment:{shipped.fact_id}"), now)
 
     # What waited for masters (pipeline/release) ------------------------------------------------------------------------
 

@@ -50,7 +50,10 @@ class Looks:
             yield "fold", f"{self._name(key)} says {position.vector}, its movements {tuple(total)}."
         for count in memory.counts[key]:
             if count.adjusted != adjusted.get(count.count_id, 0):
-                yield "count", f"A count at {self._name(key)} adjusted {count.adjusted}, its movements did not."
+                yield (
+                    "count",
+                    f"A count at {self._name(key)} adjusted {count.adjusted}, its movements did not.",
+                )
         yield from self._state(memory, key)
 
     def _state(self, memory: Memory, key: tuple[int, int]) -> Iterator[Breach]:
@@ -95,7 +98,10 @@ class Looks:
         for key, position in memory.positions.items():
             claims = sums.pop(key, None)
             if (position.reserved, position.allocated) != (tuple(claims) if claims else (0, 0)):
-                yield "claims", f"{self._name(key)} counts {position.reserved} reserved, {position.allocated} allocated; its claims {claims}."
+                yield (
+                    "claims",
+                    f"{self._name(key)} counts {position.reserved} reserved, {position.allocated} allocated; its claims {claims}.",
+                )
         if sums:
             yield "claims", "There are claims on positions that do not exist."
 

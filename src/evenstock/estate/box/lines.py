@@ -101,6 +101,4 @@ class Line:
 
     def send_again(self, batch: list[Told]) -> None:
         """Old facts once more, because somebody pressed the wrong button."""
-        self._box.agenda.plan(
-            self._box.agenda.now + int(self._chance.random() * MINUTE), self.again, batch
-        )
+        self._box.agenda.plan(self._box.agenda.now + int(self._chance.random() * MINUTE), self.again, batch)

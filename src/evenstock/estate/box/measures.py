@@ -7,7 +7,9 @@ from evenstock.estate.box.demand import Goods
 from evenstock.estate.box.told import Spot
 
 OversellCause = Literal["hub", "stale channel", "late source", "policy", "physical drift"]
-LostCause = Literal["stale channel", "safety stock", "offline store", "late source", "physical drift", "hub away"]
+LostCause = Literal[
+    "stale channel", "safety stock", "offline store", "late source", "physical drift", "hub away"
+]
 
 
 class Measures:
@@ -17,7 +19,9 @@ class Measures:
         self.walk_in_lines = 0
         self.walk_in_lost = 0
         self.wanted: Counter[str] = Counter()  # by channel, units
-        self.accepted: Counter[str] = Counter()  # by channel, units that a customer was promised by the channel
+        self.accepted: Counter[str] = (
+            Counter()
+        )  # by channel, units that a customer was promised by the channel
         self.shipped = 0  # units of orders
         self.resourced = 0
         self.cancelled = 0

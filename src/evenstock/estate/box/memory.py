@@ -148,9 +148,7 @@ class Memory:
                 mark,
             )
             self._set(key, old, new)
-        self.feed += [
-            Posting(self.ledger_seq, fact_id, tuple(moved)) for fact_id, moved in by_fact.items()
-        ]
+        self.feed += [Posting(self.ledger_seq, fact_id, tuple(moved)) for fact_id, moved in by_fact.items()]
         if desk is not None:
             self.keep_claims(desk)
         self.ring(booking.alarms, now)

@@ -44,7 +44,9 @@ class Wish(msgspec.Struct):
 class Order:
     """An order that a channel took."""
 
-    def __init__(self, ref: str, channel: str, accepted_at: int, wishes: list[Wish], luck: tuple[float, ...]) -> None:
+    def __init__(
+        self, ref: str, channel: str, accepted_at: int, wishes: list[Wish], luck: tuple[float, ...]
+    ) -> None:
         self.ref = ref
         self.channel = channel
         self.accepted_at = accepted_at
@@ -266,7 +268,9 @@ class Course:
             return
         box = self.box
         claim = next(
-            claim for claim in box.hub.memory.reservations[reservation_id].claims if claim.claim_no == claim_no
+            claim
+            for claim in box.hub.memory.reservations[reservation_id].claims
+            if claim.claim_no == claim_no
         )
         wish = next(wish for wish in order.wishes if wish.line == claim.line)
         place = box.places[box.place_names[claim.location_id]]

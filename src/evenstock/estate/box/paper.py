@@ -112,7 +112,9 @@ def sent(id_: str, time: datetime, transfer: str, here: str, there: str, goods: 
     return TransferShipped(id=id_, source=WMS, time=time, data=data)
 
 
-def arrived(id_: str, time: datetime, transfer: str, here: str, there: str, goods: Basket) -> TransferReceived:
+def arrived(
+    id_: str, time: datetime, transfer: str, here: str, there: str, goods: Basket
+) -> TransferReceived:
     data = Transfer(transfer=transfer, from_=here, to=there, lines=_condition_lines(goods))
     return TransferReceived(id=id_, source=OFFICE, time=time, data=data)
 

@@ -44,7 +44,9 @@ class Place:
             truth.move(spot, source, target, units)
         return moved
 
-    def report(self, event: "Event", at: int, moved: tuple[Moved, ...] = (), seen: tuple[Seen, ...] = ()) -> Told:
+    def report(
+        self, event: "Event", at: int, moved: tuple[Moved, ...] = (), seen: tuple[Seen, ...] = ()
+    ) -> Told:
         """Tell the hub."""
         told = Told(event, at, at, self.name, moved, seen)
         self.line.send(told)

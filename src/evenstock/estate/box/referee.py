@@ -82,7 +82,9 @@ class Referee:
         """Somebody still had something to do when all should have been settled."""
         at = self._box.agenda.next_at
         if at is not None:
-            self._find("liveness", "After the last fault and in the time allowed, not everything came to rest.")
+            self._find(
+                "liveness", "After the last fault and in the time allowed, not everything came to rest."
+            )
 
     def _lost(self) -> Iterator[str]:
         """Every fact that was said stands in the hub once; what was acknowledged before all."""

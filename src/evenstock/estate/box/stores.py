@@ -83,7 +83,9 @@ class Store(Place):
 
     def _serve(self, visit: Visit) -> None:
         self._expect(visit.at)
-        given = tuple((sku, min(units, there)) for sku, units in visit.basket if (there := self.units(sku)) > 0)
+        given = tuple(
+            (sku, min(units, there)) for sku, units in visit.basket if (there := self.units(sku)) > 0
+        )
         self.box.measures.walk_ins(visit.basket, given)
         if not given:
             return
@@ -153,9 +155,7 @@ class Store(Place):
         to = "sellable" if luck < 0.85 else "damaged" if luck < 0.95 else "disposed"
         at = self.moment()
         moved = self.moves(((sku, 1),), "quarantine", to)  # type: ignore[arg-type]  # one of the three
-        event = paper.disposed(
-            self.number("D"), self.box.instant(at), self.name, ((sku, 1),), of_return, to
-        )
+        event = paper.disposed(self.number("D"), self.box.instant(at), self.name, ((sku, 1),), of_return, to)
         self.report(event, at, moved)
 
     # What nobody sees, and those who look
@@ -180,7 +180,12 @@ class Store(Place):
 
     def _count(self) -> None:
         begin = int(self._counting.random() * len(self.skus))
-        self.count([self.skus[(begin + n) % len(self.skus)] for n in range(min(self.what.count_lines, len(self.skus)))])
+        self.count(
+            [
+                self.skus[(begin + n) % len(self.skus)]
+                for n in range(min(self.what.count_lines, len(self.skus)))
+            ]
+        )
         self._plan_count()
 
     def level(self, sku: str) -> int:
