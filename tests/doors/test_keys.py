@@ -32,6 +32,7 @@ CALLS: dict[str, tuple[str, object]] = {
     "get_availability": ("/v1/availability/A", None),
     "explain_availability": ("/v1/availability/A/explain", None),
     "query_availability": ("/v1/availability:query", {"skus": ["A"]}),
+    "stream_availability": ("/v1/streams/availability?channel=web", None),
     "get_exposures": ("/v1/exposures", None),
     "get_exposure_log": ("/v1/exposures/log?channel=web", None),
     "get_movements": ("/v1/movements", None),
@@ -46,6 +47,10 @@ SIGNED = {"post_hook"}  # the signature is the key
 
 async def call(door: Door, operation: Operation) -> int:
     path, body = CALLS[operation.handler.__name__]
+    if operation.media_type == "text/event-stream":  # it never ends: its beginning is enough
+        headers = {} if door.key is None else {"Authorization": f"Bearer {door.key}"}
+        async with door.session.get(door.url + path, headers=headers) as response:
+            return response.status
     return (await (door.get(path) if body is None else door.post(path, body))).status
 
 

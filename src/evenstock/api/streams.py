@@ -61,7 +61,9 @@ async def stream_availability(call: Call) -> Response:
     if channel is not None:
         async with hub.pool.acquire() as db:
             await told.terms_at(db, channel, hub.names)
-    events = await feed.follow(channel, given.get("sku"), _last_event_id(call.request))
+    events = await feed.follow(
+        channel, given.get("sku"), _last_event_id(call.request), heartbeat_s=HEARTBEAT_S
+    )
     return EventStream(_while_allowed(events, call))
 
 
