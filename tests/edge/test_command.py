@@ -1,16 +1,20 @@
 """evenstock edge: what is missing is said before anything is made, and the hub's code is not loaded."""
 
 import json
+import logging
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from doors.door import Process, evenstock, knocking, sale
 from edge.shop import NOWHERE
+from evenstock.cli import main
 from evenstock.edge.opening import NAME
 from evenstock.edge.report import report
 from evenstock.settings import SettingsWrong, agent_settings
@@ -46,31 +50,52 @@ def test_nothing_of_the_hub_is_loaded() -> None:
     assert "status" in done.stdout
 
 
-async def test_a_call_that_cannot_work_is_told_what_to_do_and_makes_nothing(
-    tmp_path: Path, key: Path
+@pytest.fixture
+def log_as_before() -> Iterator[None]:
+    """A command called in this process sets the process's log up; the other tests want it as it was."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of a command, called in this process: it ends before it would touch anything."""
+    monkeypatch.setattr(sys, "argv", ["evenstock", "edge", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.usefixtures("log_as_before")
+def test_a_call_that_cannot_work_is_told_what_to_do_and_makes_nothing(
+    tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data"
-    good = ("--data", str(data), "--hub", NOWHERE, "--key-file", str(key), "--port", "0")
-    for wrong, words in (
-        (("--hub", "http://hub.example"), "--plain-http"),
-        (("--hub", "ftp://hub.example"), "https://hub.example"),
-        (("--key-file", str(tmp_path / "none")), "cannot be read"),
-        (("--host", "0.0.0.0"), "--local-key-file"),  # noqa: S104 - that is the test
-        (("--folder", str(tmp_path / "none")), "no folder"),
-        (("--disk-mb", "0"), "at least 1"),
-        (("--name", "é"), "--name"),
+    good = ("run", "--data", str(data), "--hub", NOWHERE, "--key-file", str(key), "--port", "0")
+    for arguments, code, words in (
+        ((*good, "--hub", "http://hub.example"), 2, "--plain-http"),
+        ((*good, "--hub", "ftp://hub.example"), 2, "https://hub.example"),
+        ((*good, "--key-file", str(tmp_path / "none")), 2, "cannot be read"),
+        ((*good, "--host", "0.0.0.0"), 2, "--local-key-file"),  # noqa: S104 - that is the test
+        ((*good, "--host", "nowhere.invalid", "--local-key-file", str(key)), 5, "--host"),
+        ((*good, "--folder", str(tmp_path / "none")), 2, "no folder"),
+        ((*good, "--disk-mb", "0"), 2, "at least 1"),
+        ((*good, "--name", "é"), 2, "--name"),
+        (("run", "--data", str(data)), 2, "--key-file"),
+        (("run", "--data", str(data), "--key-file", str(key)), 2, "--hub"),
+        (("run", "--nonsense"), 2, "nonsense"),
+        (("nonsense",), 2, "nonsense"),
+        (("status", "--data", str(data)), 4, "--data"),
     ):
-        code, out, said = await evenstock(*EDGE, *good, *wrong)
-        assert (code, out) == (2, ""), said
-        assert words in said.replace("\n", " "), said
+        assert called(monkeypatch, *arguments) == code, arguments
+        out, said = capsys.readouterr()
+        assert out == ""
+        assert words in said, said
         assert "Traceback" not in said
-    code, _, said = await evenstock(*EDGE, "--data", str(data))
-    assert code == 2
-    assert "--key-file" in said
     assert not data.exists()
-    code, _, said = await evenstock("edge", "status", "--data", str(data))
-    assert code == 4
-    assert "--data" in said
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ from edge.road import road
 from edge.shop import plan, shop
 from evenstock import clock
 from evenstock.address import bound, url_of
+from evenstock.connectors.contract import Reply
 from evenstock.edge import verdict as verdicts
+from evenstock.edge.line import Line
 from evenstock.edge.store import Limits
 from evenstock.postgres.database import Database
 
@@ -141,6 +143,11 @@ async def test_a_request_that_is_refused_as_a_whole_is_taken_apart(
         assert (await found.forwarded())["forwarded"] == {"rejected": 5, "applied": 1}
 
 
+def saying(words: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether an agent's trouble is told in these words."""
+    return lambda stands: words in (stands["trouble"] or "")
+
+
 async def test_a_wrong_key_stops_with_words_and_a_right_one_goes_on_without_a_restart(
     door: Door, database: Database, tmp_path: Path
 ) -> None:
@@ -157,9 +164,8 @@ async def test_a_wrong_key_stops_with_words_and_a_right_one_goes_on_without_a_re
             file.write_text(wrong)
         async with shop(plan(tmp_path / "a", door.url, file)) as found:
             await found.door.report(ticket(1))
-            stands = await found.until(lambda stands: stands["blocked"])
-            assert words in stands["trouble"]
-            assert stands["waiting"] == 1
+            stands = await found.until(saying(words))
+            assert (stands["blocked"], stands["waiting"]) == (True, 1)
             if wrong is None:
                 file.write_text(await agents_key(database) + "\n")
                 stands = await found.forwarded()
@@ -379,6 +385,25 @@ async def test_days_offline_end_with_facts_at_the_times_they_happened(
         await found.forwarded()
     assert (await door.stock("A"))["on_hand"] == 6
     assert (await door.stock("A", as_of="2026-01-17T20:00:00Z"))["on_hand"] == 7
+
+
+async def test_a_fault_of_ours_is_shown_and_ends_nothing(
+    door: Door, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await door.know("A")
+    key = await agents_key(database)
+
+    async def broken(*_: object) -> Reply:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(Line, "report", broken)
+    async with shop(plan(tmp_path / "a", door.url, key)) as found:
+        await found.door.report(ticket(1))
+        stands = await found.until(lambda stands: "planted" in (stands["trouble"] or ""))
+        assert stands["waiting"] == 1
+        assert (await found.door.report(ticket(2))).outcomes == ["kept"]
+        monkeypatch.undo()
+        assert (await found.forwarded())["forwarded"] == {"applied": 2}
 
 
 async def test_told_to_stop_an_agent_leaves_its_store_whole(tmp_path: Path) -> None:

@@ -321,6 +321,15 @@ def test_a_file_that_is_no_store_is_set_aside_as_it_is(tmp_path: Path, rubbish: 
     assert aside.read_bytes() == rubbish
 
 
+def test_a_store_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        take(store, ticket(1))
+        store._db.execute("pragma user_version = 2")
+    with pytest.raises(OSError, match=r"newer evenstock \(schema 2\)"):
+        open_store(tmp_path, ROOMY, NOW, lambda: "x")
+    assert list(tmp_path.glob("*.damaged-*")) == []
+
+
 def test_a_folder_that_cannot_be_written_is_no_damage(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         take(store, ticket(1))

@@ -17,7 +17,6 @@ import structlog
 from aiohttp import web
 
 from evenstock.address import url_of
-from evenstock.core.errors import Refusal
 from evenstock.edge.door import BODY_WITHIN_S, STOP_WITHIN_S, Door
 from evenstock.edge.folder import QUARANTINE, Folder
 from evenstock.edge.forward import Forwarder
@@ -160,8 +159,8 @@ async def _keep_house(plan: Plan, keeper: Keeper, folder: Folder | None) -> None
                 forgotten = await keeper.do(keeper.store.forget, now - plan.keep, now - REJECTED_KEPT)
             if folder is not None:
                 await asyncio.to_thread(folder.forget, now - plan.keep)
-        except (Refusal, OSError) as error:
-            log.warning("house.not_kept", error=str(error))
+        except Exception as error:
+            log.warning("house.not_kept", exc_info=error)
         await asyncio.sleep(KEEP_HOUSE_EVERY_S)
 
 

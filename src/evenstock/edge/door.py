@@ -67,7 +67,7 @@ class Door:
 
     async def _agent(self, request: web.Request) -> web.Response:
         self._admit(request)
-        return _json(await self._keeper.do(self._report))
+        return _json(await asyncio.to_thread(self._report))
 
     async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - to live needs nothing
         return _json({"status": "ok"})

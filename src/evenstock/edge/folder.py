@@ -49,7 +49,6 @@ class Folder:
     def __init__(self, path: Path, keeper: Keeper) -> None:
         self._path = path
         self._keeper = keeper
-        self._silent: set[str] = set()  # files that were complained about and stay where they are
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -60,6 +59,8 @@ class Folder:
                 log.warning("folder.waits", code=refusal.problem.code, words=refusal.problem.detail)
             except OSError as error:
                 log.warning("folder.unreadable", folder=str(self._path), error=str(error))
+            except Exception as error:
+                log.error("folder.failed", exc_info=error)  # noqa: TRY400 - it is told as a member
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> int:

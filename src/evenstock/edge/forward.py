@@ -53,6 +53,9 @@ class Forwarder:
                 pause = await self.step()
             except Refusal as refusal:  # our own disk
                 pause = await self._fail(refusal.problem.detail)
+            except Exception as error:
+                log.error("forwarding.failed", exc_info=error)  # noqa: TRY400 - it is told as a member
+                pause = await self._fail(f"A fault of ours: {error!r:.200}. Report it with the log.")
             if pause is None:
                 await self._until_something()
             elif pause:

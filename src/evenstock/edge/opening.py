@@ -38,6 +38,11 @@ def open_store(folder: Path, limits: Limits, now: datetime, token: Callable[[], 
             aside = path.with_name(f"{NAME}.damaged-{now:%Y%m%dT%H%M%S%f}")
             _set_aside(path, aside)
     db, is_new = _connect(path)
+    if (version := _version(db)) > VERSION:
+        db.close()
+        raise OSError(
+            errno.EPROTO, f"{path} was made by a newer evenstock (schema {version}): install that one"
+        )
     inode = path.stat().st_ino
     if is_new:
         why = "the store was damaged" if damage else "the store is new"
@@ -57,7 +62,11 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
         f"journal_size_limit = {WAL_KEPT_BYTES}", "cell_size_check = on", "trusted_schema = off",
     ):  # fmt: skip
         db.execute(f"pragma {pragma}").fetchall()
-    return db, db.execute("pragma user_version").fetchone()[0] == 0
+    return db, _version(db) == 0
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("pragma user_version").fetchone()[0])
 
 
 def _make(db: sqlite3.Connection, life: Life, why: str) -> None:
