@@ -3,18 +3,19 @@
 Production code knows nothing of this: what is broken is a rule handed to the hub, or a part of the box in its place.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from evenstock.core import booking, ordering
 from evenstock.core.booking import Booking, Known, Position, PositionKey
+from evenstock.core.channels import Terms
 from evenstock.core.counting import Loaded
 from evenstock.core.intake import Fact, prepare
 from evenstock.core.ledger import Move
-from evenstock.core.reservations import Claim, Desk, Release, Reservation, Shipped
+from evenstock.core.reservations import Asked, Claim, ClaimBook, Dock, Reservation, Shipped
 from evenstock.estate.box.books import Bookkeeper, Document
 from evenstock.estate.box.box import PARTS, Parts
 from evenstock.estate.box.doors import Door
@@ -150,9 +151,9 @@ def return_straight_to_sellable() -> Parts:
 def transfer_arrives_without_leaving_transit() -> Parts:
     """What arrives is put on the shelf, and stays on its way too."""
     return _with_moves(
-        lambda move: msgspec.structs.replace(move, from_place="supplier")
-        if move.why == "transfer_arrival"
-        else move
+        lambda move: (
+            msgspec.structs.replace(move, from_place="supplier") if move.why == "transfer_arrival" else move
+        )
     )
 
 
@@ -237,12 +238,12 @@ def offset_of_the_day_of_installation() -> Parts:
     return PARTS._replace(rules=PARTS.rules._replace(localise=localise))
 
 
-def sequence_without_installation() -> Parts:
-    """Numbers are merged as if nothing could be missing."""
+def late_ticket_leaves_its_gap() -> Parts:
+    """Only the newest number of a stream is looked at: what comes late fills no gap."""
 
-    def merge(seen: Sequence[int], numbers: Any) -> list[int]:
-        merged = ordering.merge(seen, numbers)
-        return [1, merged[-1] + 1, merged[-1] + 3, merged[-1] + 3]
+    def merge(seen: Sequence[int], numbers: Iterable[int]) -> list[int]:
+        newest = seen[-1] if seen else 0
+        return ordering.merge(seen, [number for number in numbers if number > newest])
 
     return PARTS._replace(rules=PARTS.rules._replace(merge=merge))
 
@@ -260,63 +261,63 @@ def hold_never_ends() -> Parts:
     return PARTS._replace(hub=Patient)
 
 
+def _with_claims(broken: type[ClaimBook]) -> Parts:
+    return PARTS._replace(rules=PARTS.rules._replace(claims=broken))
+
+
 def promised_without_looking_at_promises() -> Parts:
     """Check, then insert: what others were promised in the meantime is not seen."""
 
-    class Blind(Desk):
-        def _offer(self, line: Any, location_id: int, terms: Any) -> int:
-            sellable = self._spot((line.item_id, location_id)).sellable
-            return max(0, sellable - terms.safety_stock)
+    class Blind(ClaimBook):
+        def offer(self, line: Asked, location_id: int, terms: Terms) -> int:
+            return max(0, self._spot((line.item_id, location_id)).sellable - terms.safety_stock)
 
-    return PARTS._replace(rules=PARTS.rules._replace(desk=Blind))
+    return _with_claims(Blind)
 
 
 def shipment_leaves_its_claim() -> Parts:
     """What was shipped stays promised."""
 
-    class Generous(Hub):
-        def _ship(self, desk: Desk, shipped: Shipped, fact: Fact) -> None:
+    class Generous(Dock):
+        def ship(self, shipped: Shipped, order_ref: str | None, reservation_id: int | None) -> None:
             pass
 
-    return PARTS._replace(hub=Generous)
+    return PARTS._replace(rules=PARTS.rules._replace(dock=Generous))
 
 
 def release_keeps_the_counter() -> Parts:
     """A release closes the claim, and the position never hears of it."""
 
-    class Forgetful(Desk):
-        def _end(self, found: Reservation, status: Any) -> None:
+    class Forgetful(ClaimBook):
+        def close(self, found: Reservation, status: Literal["expired", "released"]) -> None:
             for claim in found.claims:
                 claim.closed = True
-            found.status = status
-            self._has_ended(found)
+            self._end(found, status)
 
-    return PARTS._replace(rules=PARTS.rules._replace(desk=Forgetful))
+    return _with_claims(Forgetful)
 
 
 def release_given_back_twice() -> Parts:
     """What is released is taken off the counter once more."""
 
-    class Double(Desk):
-        def _release(self, found: Reservation, command: Release) -> Any:
-            answer = super()._release(found, command)
+    class Double(ClaimBook):
+        def close(self, found: Reservation, status: Literal["expired", "released"]) -> None:
+            super().close(found, status)
             if self.entries:
-                last = self.entries[-1]
-                self.entries.append(msgspec.structs.replace(last, ordinal=len(self.entries)))
-            return answer
+                self.entries.append(msgspec.structs.replace(self.entries[-1], ordinal=len(self.entries)))
 
-    return PARTS._replace(rules=PARTS.rules._replace(desk=Double))
+    return _with_claims(Double)
 
 
 def claim_moves_without_its_counter() -> Parts:
     """Allocated units are counted as reserved still."""
 
-    class Lazy(Desk):
-        def _stage(self, found: Reservation, claim: Claim) -> None:
+    class Lazy(ClaimBook):
+        def stage(self, found: Reservation, claim: Claim) -> None:
             claim.allocated = True
-            self._keep(found)
+            self.keep(found)
 
-    return PARTS._replace(rules=PARTS.rules._replace(desk=Lazy))
+    return _with_claims(Lazy)
 
 
 def overcommitted_hidden() -> Parts:
@@ -451,7 +452,7 @@ BUGS: tuple[Plant, ...] = (
     parked_void_lost,
     held_line_released_at_its_release,
     held_lines_forgotten,
-    sequence_without_installation,
+    late_ticket_leaves_its_gap,
     hold_never_ends,
     promised_without_looking_at_promises,
     shipment_leaves_its_claim,

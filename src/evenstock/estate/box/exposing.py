@@ -9,8 +9,11 @@ import msgspec
 
 from evenstock.core.booking import Position, PositionKey
 from evenstock.core.channels import Terms
+from evenstock.core.exposure import rank
+from evenstock.core.retry import wait_s
 from evenstock.estate.box.agenda import MS, SECOND
 from evenstock.estate.box.scenario import Channel
+from evenstock.estate.chance import stream
 
 if TYPE_CHECKING:
     from evenstock.estate.box.box import Box
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 
 LATENCY: Final = 120 * MS
 ANSWER_WITHIN: Final = 30 * SECOND
-AGAIN_AFTER: Final = 15 * SECOND
 
 
 class View:
@@ -114,6 +116,8 @@ class Sender:
         self._flying: dict[int, int] = {}  # item → fence of the attempt under way
         self._unknown: dict[int, Number] = {}  # told, without an answer
         self._fence = 0
+        self._failures = 0  # in a row
+        self._chance = stream(box.seed, channel.id, "retries")
         self._is_planned = False
         self._gap = int(SECOND / channel.calls_per_s)
         view.senders.append(self)
@@ -145,7 +149,9 @@ class Sender:
             self._wake(max(self._box.process.up_at - now, self._gap))
             return
         ready = [item_id for item_id in self.owed if item_id not in self._flying]
-        ready.sort(key=lambda item_id: self.view.ats(item_id) > 0)  # zero first; else the oldest first
+        ready.sort(
+            key=lambda item_id: rank(max(0, self.view.ats(item_id)), 0)
+        )  # zero first; of one rank the oldest
         numbers: list[Number] = []
         for item_id in ready:
             if len(numbers) == self.channel.numbers_per_call:
@@ -186,6 +192,7 @@ class Sender:
     def done(self, call: Call) -> None:
         """The channel has these numbers, and said so."""
         now = self._box.agenda.now
+        self._failures = 0
         for number in call.numbers:
             if not self._is_current(call, number):
                 continue
@@ -207,7 +214,7 @@ class Sender:
         for number in call.numbers:
             if self._is_current(call, number):
                 self._land(number)
-        self._wake(AGAIN_AFTER)
+        self._try_later()
 
     def unanswered(self, call: Call) -> None:
         """No answer in time: it may have been done or not."""
@@ -215,7 +222,11 @@ class Sender:
             if self._is_current(call, number):
                 self._land(number)
                 self._unknown[number.item_id] = number
-        self._wake(AGAIN_AFTER)
+        self._try_later()
+
+    def _try_later(self) -> None:
+        self._failures += 1
+        self._wake(int(wait_s(self._failures, self._chance.random()) * SECOND))
 
     def _is_current(self, call: Call, number: Number) -> bool:
         """Whether an outcome belongs to the attempt under way; a late one changes nothing."""

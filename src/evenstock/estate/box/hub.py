@@ -211,7 +211,7 @@ class Hub:
             if fact.order.reservation_id is not None:
                 ids[fact.order.reservation_id] = None
             ids.update(dict.fromkeys(memory.of_order.get(fact.order.order_ref or "", ())))
-        dock = Dock(ClaimBook(now, memory.locked(ids)))
+        dock = self.rules.dock(self.rules.claims(now, memory.locked(ids)))
         for fact in batch.shipped:
             assert fact.order is not None  # noqa: S101 - only shipments come here
             for move in fact.moves:
@@ -329,7 +329,7 @@ class Hub:
         elif command.order_ref is not None:
             current = memory.open.get((command.channel_id, command.order_ref))
             ids += [] if current is None else [current]
-        desk = self.rules.desk(ClaimBook(now, memory.locked(ids)))
+        desk = self.rules.desk(self.rules.claims(now, memory.locked(ids)))
         answer = desk.do(command)
         memory.write_promises(desk.book, now)
         return answer

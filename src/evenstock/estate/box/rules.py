@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from evenstock.core import exposure
 from evenstock.core.availability import PositionRow
 from evenstock.core.booking import Booking, Position, book, slow_positions
 from evenstock.core.events import same_fact
@@ -12,13 +13,16 @@ from evenstock.core.intake import Fact, prepare
 from evenstock.core.mapping.form import When
 from evenstock.core.mapping.times import Clockwork
 from evenstock.core.ordering import merge
-from evenstock.core.reservations import Desk
+from evenstock.core.reservations import ClaimBook, Desk, Dock
 from evenstock.core.voids import refusal
+
+HERE: Final = exposure.Terms(frozenset({""}))
 
 
 def offer(position: Position, safety_stock: int) -> int:
-    """What a position may promise."""
-    return PositionRow("", position.vector, position.reserved, position.allocated, safety_stock).offer
+    """What a position adds to what a channel is told, in units."""
+    row = PositionRow("", position.vector, position.reserved, position.allocated)
+    return sum(exposure.steps(HERE, safety_stock, row))
 
 
 def localise(zone: str, text: str) -> datetime:
@@ -40,6 +44,8 @@ class Rules(NamedTuple):
     slow_positions: Callable[..., Any] = slow_positions
     book: Callable[..., Booking] = book
     merge: Callable[..., list[int]] = merge
+    claims: Callable[..., ClaimBook] = ClaimBook
     desk: Callable[..., Desk] = Desk
+    dock: Callable[..., Dock] = Dock
     offer: Callable[[Position, int], int] = offer
     localise: Callable[[str, str], datetime] = localise
