@@ -95,6 +95,15 @@ async def transferred(hub_: Hub) -> list[tuple[int, int]]:
 # Identity -----------------------------------------------------------------------------------------------------------
 
 
+async def test_line_breaks_within_texts_are_kept_and_no_body_takes_anothers_place(database: Database) -> None:
+    async with shop(database) as hub_:
+        breaks = "two\nlines\r\n\x0b\x85\u2028\\n"
+        told = [sale("s-1", note=breaks), sale("s-2", note="plain"), sale("s-3", note="\n")]
+        assert await hub_.answers(*told) == ["applied"] * 3
+        rows = await hub_.db.fetch("select key, body::json->>'note' as note from facts order by key")
+        assert [(row["key"], row["note"]) for row in rows] == [(one["id"], one["note"]) for one in told]
+
+
 async def test_the_same_event_again_is_a_duplicate_with_the_trace_of_the_first(database: Database) -> None:
     async with shop(database) as hub_:
         first = await one(hub_, sale("s-1"))

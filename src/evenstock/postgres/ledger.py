@@ -20,7 +20,7 @@ from evenstock.core.intake import Fact, TransferLeg
 from evenstock.core.ledger import Count, Move
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.queries import load
-from evenstock.postgres.rows import document, tuples
+from evenstock.postgres.rows import document, integers, lines, tuples
 
 SQL: Final = load("ledger")
 COUNTS: Final = load("counts")
@@ -121,9 +121,9 @@ async def claim(db: Connection, facts: Sequence[Fact], spots: Sequence[PositionK
     found = await db.fetchrow(
         SQL.claim,
         document(rows),
-        [fact.body.decode() for fact in facts],
-        [spot[0] for spot in spots],
-        [spot[1] for spot in spots],
+        lines(fact.body for fact in facts),
+        integers(spot[0] for spot in spots),
+        integers(spot[1] for spot in spots),
     )
     assert found is not None  # noqa: S101 - two one-row tables
     head, (fact_ids, connection_ids, keys), columns = Head(*found[:6]), found[6:9], found[9:]
@@ -168,7 +168,9 @@ async def create_positions(db: Connection, keys: Sequence[PositionKey]) -> int:
 
 async def lock_positions(db: Connection, keys: Sequence[PositionKey]) -> dict[PositionKey, Position]:
     """Lock positions in the global order and tell their balances."""
-    rows = await db.fetch(SQL.lock_positions, [key[0] for key in keys], [key[1] for key in keys])
+    rows = await db.fetch(
+        SQL.lock_positions, integers(key[0] for key in keys), integers(key[1] for key in keys)
+    )
     return _positions(tuple(row) for row in rows)
 
 

@@ -15,13 +15,13 @@ with head as (
     select h.batch_id, f.c, f.k, f.t, f.s, f.r, f.o, f.b, f.v, f.i, f.body
     from head h, rows from (
         json_to_recordset($1::json) as (c integer, k text, t text, s text, r text, o timestamptz, b text, v timestamptz, i text),
-        unnest($2::text[])
+        string_to_table($2, chr(10))
     ) as f(c, k, t, s, r, o, b, v, i, body)
     on conflict (connection_id, key) do nothing
     returning fact_id, connection_id, key
 ), locked as materialized (
     select p.*
-    from unnest($3::integer[], $4::integer[]) as t(item_id, location_id)
+    from unnest($3::text::integer[], $4::text::integer[]) as t(item_id, location_id)
     join positions p using (item_id, location_id)
     where (select count(*) from claimed) >= 0
     order by p.item_id, p.location_id
@@ -45,7 +45,7 @@ join facts f using (connection_id, key);
 -- name: lock_positions
 -- Locks positions in the one global order (item, location) and tells their balances.
 select p.item_id, p.location_id, p.sellable, p.quarantine, p.damaged, p.in_transit, p.reserved, p.allocated, p.last_counted_at
-from unnest($1::integer[], $2::integer[]) as t(item_id, location_id)
+from unnest($1::text::integer[], $2::text::integer[]) as t(item_id, location_id)
 join positions p using (item_id, location_id)
 order by p.item_id, p.location_id
 for update of p;
