@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import typer
 
 from evenstock.api.app import OPERATIONS
 from evenstock.api.openapi import schema_hook
+from evenstock.cli import edge
+from evenstock.core.bodies import BODY_BYTES_MAX
 from evenstock.core.errors import MEANINGS
 from evenstock.core.events import EVENT_TYPES
+from evenstock.core.reading import BATCH_EVENTS_MAX
+from evenstock.edge import door as agent_door
+from evenstock.edge import folder, numbering, store, verdict
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 MADE = "<!-- made by script/docs; edit the code instead -->"
@@ -84,7 +90,72 @@ def api() -> Iterator[str]:
         yield f"| `{operation.method} {operation.path}` | {operation.summary}. {operation.description} | {scope} |"
 
 
-PAGES: dict[str, Callable[[], Iterator[str]]] = {"errors.md": errors, "events.md": events, "api.md": api}
+def store_agent() -> Iterator[str]:
+    """The agent's options and limits."""
+    yield from ("# The store agent", "", MADE, "")
+    yield "How to use it: [run a store agent](../how-to/run-a-store-agent.md). Each option of `evenstock edge run` is also a variable."
+    for name, command in typer.main.get_command(edge.app).commands.items():  # type: ignore[attr-defined]  # a group
+        yield from ("", f"## evenstock edge {name}", "", command.help, "", "| option | |", "|---|---|")
+        for option in command.params:
+            yield f"| `{option.opts[0]}` | {option.help} |"
+    yield from ("", "## Limits", "", "| what | limit | beyond it |", "|---|---|---|")
+    for what, limit, beyond in _agent_limits():
+        yield f"| {what} | {limit} | {beyond} |"
+
+
+def _agent_limits() -> Iterator[tuple[str, str, str]]:
+    mb = 2**20
+    refused = "refused with"
+    yield (
+        "one request of a till",
+        f"{BATCH_EVENTS_MAX:,} events, {BODY_BYTES_MAX // mb} MB",
+        f"{refused} `limit.batch`, `limit.body`",
+    )
+    yield "time for a body to arrive", f"{agent_door.BODY_WITHIN_S:g} s", f"{refused} `request.slow`"
+    yield "bodies in memory at once", f"{agent_door.BODIES_BYTES_MAX // mb} MB", f"{refused} `agent.busy`"
+    yield (
+        "events that wait for the hub",
+        f"{store.EVENTS_WAITING_MAX:,}",
+        f"{refused} `agent.full`; nothing is dropped",
+    )
+    yield (
+        "room for the store",
+        "`--disk-mb`",
+        f"what is kept for proof goes first, then {refused} `agent.full`",
+    )
+    yield "room left on the disk", f"{store.DISK_FREE_MIN_BYTES // mb} MB", f"{refused} `agent.full`"
+    yield (
+        "a file",
+        f"{folder.FILE_EVENTS_MAX:,} events, {folder.FILE_BYTES_MAX // mb} MB",
+        "set aside with `limit.file`",
+    )
+    yield (
+        "one request to the hub",
+        f"{verdict.BATCH_MAX:,} events, {verdict.BATCH_BYTES_MAX // mb} MB",
+        "the rest goes next",
+    )
+    yield (
+        "waiting between two tries",
+        f"up to {verdict.AGAIN_MAX_S:g} s, at random",
+        "where the hub names a time, at least that, up to 15 min",
+    )
+    yield "waiting where a person must mend something", f"{verdict.BLOCKED_AGAIN_S:g} s", "tried again"
+    yield (
+        "failures of the hub over one event alone",
+        f"{verdict.FAULTS_OF_ONE_MAX}",
+        "kept and shown as rejected with `hub.bug`",
+    )
+    yield "without a sign of life", f"{numbering.LIFE_GAP_MAX.total_seconds() / 3600:g} h", "a new epoch"
+    yield "rejected events", f"{store.REJECTED_KEPT.days} days", "removed"
+    yield "other forwarded events, archived files", "`--keep-days`", "removed"
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "errors.md": errors,
+    "events.md": events,
+    "api.md": api,
+    "store-agent.md": store_agent,
+}
 
 
 def text(page: str) -> str:
