@@ -40,7 +40,7 @@ async def grow(
             await db.execute(SQL.grow_positions)
             await db.execute(SQL.grow_head)
         batches -= some
-    await db.execute(SQL.analyze)
+    await db.execute(SQL.settle)
     await db.execute(SQL.checkpoint)
 
 
@@ -54,7 +54,7 @@ async def open_reservations(
         await db.execute(SQL.open_claims, items, locations)
         await db.execute(SQL.open_entries)
         await db.execute(SQL.open_counters)
-    await db.execute(SQL.analyze)
+    await db.execute(SQL.settle)
     await db.execute(SQL.checkpoint)
 
 
