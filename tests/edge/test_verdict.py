@@ -62,11 +62,11 @@ def test_what_is_no_hub_is_not_believed(body: Any) -> None:
 
 @pytest.mark.parametrize("code", sorted(MEANINGS))
 def test_every_problem_of_a_hub_has_a_meaning_here(code: str) -> None:
-    """What the hub calls retryable is tried again, what is about content is isolated, the rest asks for a person."""
+    """What the hub calls retryable, or a fault, is tried again, what is about content is isolated, the rest asks for a person."""
     meaning = MEANINGS[code]
     answer = reply(meaning.status, problem(code))
     one, many = verdict(answer, ["1"], NOW), verdict(answer, ["1", "2"], NOW)
-    if meaning.retryable:
+    if meaning.retryable or meaning.status >= 500:
         assert isinstance(one, Later)
         assert isinstance(many, Later)
     elif meaning.status in {400, 409, 413, 422}:
