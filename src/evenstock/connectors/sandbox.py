@@ -90,10 +90,17 @@ def answer_json(value: Any, status: int = 200, headers: Mapping[str, str] | None
     return Answer(status, _encoder.encode(value), {"content-type": "application/json"} | dict(headers or {}))
 
 
-def application(sandbox: Sandbox, *, seed: int = 0, keep: Path | None = None) -> Starlette:
-    """A sandbox as a web application; what it remembers is kept in the file `keep`, if one is given."""
+def application(
+    sandbox: Sandbox, *, seed: int = 0, keep: Path | None = None, faults: Faults | None = None
+) -> Starlette:
+    """A sandbox as a web application; what it remembers is kept in the file `keep`, if one is given.
+
+    Raises UnknownFault.
+    """
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a reply that breaks off is meant
-    served = _Served(sandbox, Striker(seed, KINDS | dict(sandbox.kinds)), keep)
+    striker = Striker(seed, KINDS | dict(sandbox.kinds))
+    striker.set(faults or Faults())
+    served = _Served(sandbox, striker, keep)
     return Starlette(
         routes=[
             Route("/sandbox/faults", served.faults, methods=["GET", "PUT"]),
