@@ -10,9 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from typer.testing import CliRunner
 
 from connectors.sandboxed import Peer, served
 from evenstock import clock
+from evenstock.cli.app import app
 from evenstock.connectors.faults import KINDS, Faults, Striker, UnknownFault
 from evenstock.connectors.found import found, sandboxes
 from evenstock.connectors.shopify import HOOK
@@ -79,9 +81,9 @@ async def hub() -> AsyncIterator[tuple[str, list[tuple[dict[str, str], bytes]]]]
         heard.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
         return web.Response(status=202)
 
-    app = web.Application()
-    app.router.add_post("/hook", take)
-    runner = web.AppRunner(app)
+    taking = web.Application()
+    taking.router.add_post("/hook", take)
+    runner = web.AppRunner(taking)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -148,10 +150,7 @@ async def test_the_command_serves_remembers_and_has_the_faults_it_is_told(tmp_pa
         (["shopify", "--state", "/nowhere/at/all.json"], "There is no folder", 2),
     ],
 )
-async def test_the_command_says_what_is_wrong(options: list[str], words: str, code: int) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, *options, stderr=asyncio.subprocess.PIPE, env=ENVIRON
-    )
-    _, said = await process.communicate()
-    assert words in " ".join(said.decode().split())
-    assert process.returncode == code
+def test_the_command_says_what_is_wrong(options: list[str], words: str, code: int) -> None:
+    done = CliRunner().invoke(app, ["sandbox", *options])
+    assert words in " ".join(done.stderr.split())
+    assert done.exit_code == code

@@ -10,7 +10,7 @@ from evenstock.address import bound, url_of
 from evenstock.cli.talk import Exit, fail, run, say
 from evenstock.connectors.faults import KINDS, Faults, UnknownFault
 from evenstock.connectors.found import sandboxes
-from evenstock.connectors.sandbox import Misused, Sandbox, application, remembered, serve
+from evenstock.connectors.sandbox import Misused, Sandbox, application, remembered, server
 
 LOOPBACK = "127.0.0.1"
 
@@ -62,7 +62,7 @@ def sandbox(
     with bound(host, port) as listener:
         listener.listen()
         say(f"{name}: listening on {url_of(listener)}")
-        run(serve(app, listener))
+        run(server(app).serve([listener]))
 
 
 def _rate(text: str) -> tuple[str, float]:

@@ -7,7 +7,6 @@ Below `/sandbox/` it is controlled; everything else is the system's own interfac
 import asyncio
 import copy
 import logging
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
@@ -112,18 +111,19 @@ def application(
     )
 
 
-async def serve(app: Starlette, listener: socket.socket) -> None:
-    """Serve on a socket until the process is told to stop, or the task is cancelled."""
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        loop="none",
-        ws="none",
-        timeout_graceful_shutdown=1,
+def server(app: Starlette) -> uvicorn.Server:
+    """What serves it on a listener, until a signal comes or `should_exit` is set."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            loop="none",
+            ws="none",
+            timeout_graceful_shutdown=1,
+        )
     )
-    await uvicorn.Server(config).serve([listener])
 
 
 def remembered(keep: Path, kind: type[Any]) -> Any | None:
