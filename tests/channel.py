@@ -12,6 +12,8 @@ from evenstock.connectors.contract import Basis, Connector, Done, Exposure, Outc
 from evenstock.pipeline.bases import bases_of
 from evenstock.pipeline.dispatch import LEASE_S, Dispatcher
 from evenstock.pipeline.expose import expose
+from evenstock.pipeline.vault import Vault
+from evenstock.pipeline.worlds import Worlds
 from evenstock.postgres import channels
 from evenstock.postgres.database import Connection, Database, Pool
 from evenstock.postgres.stock import LocationNames
@@ -81,7 +83,7 @@ class Teller:
             self._dispatchers[holder] = Dispatcher(
                 self.pool,
                 {"system": self.system.connector},
-                self.data,
+                Worlds(self.pool, Vault(None, {}), self.data),
                 "tag",
                 lambda: self.now,
                 lambda: 1.0,

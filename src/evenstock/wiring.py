@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,7 @@ from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
 from evenstock.pipeline.translate import Translator
 from evenstock.pipeline.vault import KEY_FILE, Vault
+from evenstock.pipeline.worlds import Worlds
 from evenstock.pipeline.writer import EVENTS_WAITING_MAX, Writer
 from evenstock.postgres import exposures, faults, ledger
 from evenstock.postgres.database import Database, Session, refuse_unsafe
@@ -111,6 +112,7 @@ async def hub(
     *,
     vault: Vault | None = None,
     data: Path | None = None,
+    outbound_allow: Sequence[str] = (),
     events_waiting_max: int = EVENTS_WAITING_MAX,
     give_up_s: float = GIVE_UP_S,
 ) -> AsyncIterator[Hub]:
@@ -128,12 +130,14 @@ async def hub(
         names = LocationNames()
         promiser = Promiser(database, names, clock.now)
         await promiser.start()
-        connections = Connections(pool, vault or Vault(None, os.environ))
+        vault = vault or Vault(None, os.environ)
+        connections = Connections(pool, vault)
         translator = Translator(database, connections, writer, clock.now)
         inbox = Inbox(database, connections, clock.now, translator.wake, give_up_s=give_up_s)
         await inbox.start()
         await translator.start()
-        publisher = None if data is None else Publisher(database, names, clock.now, data, tag)
+        worlds = None if data is None else Worlds(pool, vault, data, outbound_allow)
+        publisher = None if worlds is None else Publisher(database, names, clock.now, worlds, tag)
         if publisher is not None:
             await publisher.start()
         streams = Feed(pool, Stock(names)), Feed(pool, Exposures())
@@ -160,6 +164,8 @@ async def hub(
                 feed.close()
             if publisher is not None:
                 await publisher.stop()
+            if worlds is not None:
+                await worlds.close()
             await inbox.stop()
             await translator.stop()
             await promiser.stop()
@@ -188,7 +194,9 @@ async def serve(database: Database, settings: Settings, listener: socket.socket,
     """Serve until told to stop; then finish what was accepted, and leave."""
     await prepare(database)
     _calm_garbage_collector()
-    async with hub(database, vault=vault(settings), data=settings.data) as running:
+    async with hub(
+        database, vault=vault(settings), data=settings.data, outbound_allow=settings.outbound_allow
+    ) as running:
         server = Server(build(running), say, _end_streams(running))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

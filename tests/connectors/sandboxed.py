@@ -11,7 +11,7 @@ import msgspec
 
 from evenstock.address import bound
 from evenstock.connectors.contract import World
-from evenstock.connectors.sandbox import Sandbox, application, serve
+from evenstock.connectors.sandbox import Sandbox, application, server
 from evenstock.core.errors import Refusal
 from evenstock.outbound import Outbound
 
@@ -79,7 +79,8 @@ async def served(
     with bound("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         listener.listen()
-        serving = asyncio.create_task(serve(application(sandbox, seed=seed, keep=keep), listener))
+        serving_it = server(application(sandbox, seed=seed, keep=keep))
+        serving = asyncio.create_task(serving_it.serve([listener]))
         http = Outbound([f"127.0.0.1:{port}"])
         world = World(http=http, files=NoFiles(), secrets=Secrets(secrets or {}))
         try:
@@ -87,5 +88,5 @@ async def served(
                 yield Peer(sandbox, f"http://127.0.0.1:{port}", world, session)
         finally:
             await http.close()
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
+            serving_it.should_exit = True
+            await serving

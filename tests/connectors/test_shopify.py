@@ -306,10 +306,10 @@ async def test_a_token_that_is_refused_stops_the_connection() -> None:
         assert available(peer) == 10
 
 
-async def test_a_secret_that_is_not_there_stops_the_connection() -> None:
+async def test_a_secret_that_is_not_there_is_waited_for() -> None:
     async with store() as peer:
         (outcome,) = await told(peer, tell("TSH", 7), token="env:MISSING")
-        assert outcome == Unauthorized("There is no secret env:MISSING.")
+        assert outcome == RetryLater("There is no secret env:MISSING.")
         assert await peer.did() == []
 
 
@@ -348,7 +348,7 @@ async def test_a_snapshot_goes_to_the_end() -> None:
         only = settings(peer, shows={"web": "1"})
         found = [level async for page in pages(only, peer.world) for level in page]
         assert sorted((level.sku, level.quantity) for level in found) == [(f"S{n:03}", n) for n in range(205)]
-        assert found[0] == Level("web", "S000", "gid://shopify/InventoryItem/1001", 0)
+        assert found[0] == Level("S000", "gid://shopify/InventoryItem/1001", 0, channel="web")
         assert (await peer.did()).count("PageOfLevels") == 3
 
 

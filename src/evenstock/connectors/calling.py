@@ -80,13 +80,13 @@ def not_understood(what: str, *, changes: bool) -> Failed:
 
 
 async def secret(world: World, reference: str) -> str:
-    """The secret behind a reference. Raises Failed, with words that do not tell it."""
+    """The secret behind a reference. One that is not there may be put there. Raises Failed, with words that do not tell it."""
     if world.secrets is None:
         raise Failed(Unauthorized("This process has no way to open secrets."))
     try:
         return await world.secrets.open(reference)
     except Refusal as refusal:
-        raise Failed(Unauthorized(_cut(refusal.problem.detail))) from refusal
+        raise Failed(RetryLater(_cut(refusal.problem.detail))) from refusal
 
 
 def wait_of(reply: Reply) -> float | None:

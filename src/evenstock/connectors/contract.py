@@ -1,12 +1,13 @@
 """What a connector is: code for one vendor or protocol, in a folder of its own.
 
-It translates what a system says into events (`translate`), and tells a system what it should know (`publish`). It decides
-nothing else: when to try again, in which order and how fast is the pipeline's, the same for all. What a try came to is a
-value, an `Outcome`; an exception out of a connector is a fault of the connector.
+It translates what a system says into events (`translate`), tells a system what it should know (`publish`, `post`), and looks
+at what it shows (`observe`, `snapshot`). It decides nothing else: when to try again, in which order and how fast is the
+pipeline's, the same for all. What a try came to is a value, an `Outcome`; an exception out of a connector is a fault of the
+connector.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
@@ -170,6 +171,60 @@ class Publish(Protocol[Told_contra]):
     ) -> Awaitable[list[Outcome]]: ...
 
 
+# To the books --------------------------------------------------------------------------------------------------------
+
+
+class PostingLine(msgspec.Struct, frozen=True):
+    """What a posting adds to the stock of one item at one location; below zero it takes away."""
+
+    line: str  # unique in its posting
+    sku: str
+    code: str  # the system's own code of the item, else the sku
+    location: str
+    quantity: int | Decimal  # in `uom`, the item's base unit
+    uom: str = "EA"
+
+
+class Posting(msgspec.Struct, frozen=True, kw_only=True):
+    """Movements of the ledger, added up for the books. It never changes once it is made; `reference` is ours for ever."""
+
+    kind: Literal["sales", "returns", "receipts", "transfers", "adjustments"]
+    reference: str  # by which the system finds it again
+    key: str  # the same in each try
+    posted_on: date
+    lines: tuple[PostingLine, ...]
+    ledger_from: int  # it holds what the ledger took up after this number,
+    ledger_to: int  # up to and with this
+    again: bool = False  # an earlier try was cut off and may have been done: look it up before anything else
+    trace_id: str | None = None
+
+
+class RefusedLine(msgspec.Struct, frozen=True):
+    """A line that the system does not take, and why."""
+
+    line: str
+    detail: str
+    code: str = "rejected"  # the system's own
+
+
+class PartlyDone(msgspec.Struct, frozen=True, tag=True):
+    """The system has it under this number, but for these lines."""
+
+    document: str
+    refused: tuple[RefusedLine, ...]
+
+
+class Post(Protocol[Told_contra]):
+    """Put one posting into a system's books. Done and PartlyDone carry the system's number of the document.
+
+    There is one call at a time for each connection; after Unknown the same posting comes again, and says so.
+    """
+
+    def __call__(
+        self, settings: Told_contra, world: "World", posting: Posting
+    ) -> Awaitable[Outcome | PartlyDone]: ...
+
+
 # Looking -------------------------------------------------------------------------------------------------------------
 
 
@@ -196,12 +251,16 @@ class Observe(Protocol[Told_contra]):
 
 
 class Level(msgspec.Struct, frozen=True):
-    """One line of a system's own statement of its stock, to the basis of the connector; `code` is its own of the item."""
+    """One line of a system's own statement of its stock; `code` is its own of the item.
 
-    channel: str
+    It speaks of a channel, to the basis of the connector, or of what is on hand at a location.
+    """
+
     sku: str
     code: str
     quantity: int | Decimal
+    channel: str | None = None
+    location: str | None = None
 
 
 class Snapshot(Protocol[Told_contra]):
@@ -300,6 +359,7 @@ class Connector(msgspec.Struct, Generic[Settings], frozen=True, kw_only=True):
     hook: Hook | Callable[[Settings], Hook] | None = None
     publish: Publish[Settings] | None = None
     basis: Basis | None = None  # required where `publish` is
+    post: Post[Settings] | None = None
     observe: Observe[Settings] | None = None
     snapshot: Snapshot[Settings] | None = None
     exposures_max: int = 100  # that one call of `publish` or `observe` takes

@@ -1,6 +1,7 @@
 """Which connectors there are: the folders beside this file, and what other packages offer as `evenstock.connectors`."""
 
 import importlib
+import importlib.util
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
@@ -47,6 +48,16 @@ def found() -> dict[str, Connector[Any]]:
             raise TypeError(f"{origin} offers the connector `{connector.name}`, a name that is taken.")
         by_name[connector.name] = connector
     return by_name
+
+
+def sandboxes() -> dict[str, Any]:
+    """What makes a sandbox, by its connector's name: the folders that have a `sandbox.py`, which names `sandbox`."""
+    made = {}
+    for name in found():
+        module = f"{connectors.__name__}.{name}.sandbox"
+        if importlib.util.find_spec(f"{connectors.__name__}.{name}") and importlib.util.find_spec(module):
+            made[name] = importlib.import_module(module).sandbox
+    return made
 
 
 def configured(name: str, settings: object, pointer: str = "") -> tuple[Connector[Any], Any] | None:

@@ -7,7 +7,6 @@ Below `/sandbox/` it is controlled; everything else is the system's own interfac
 import asyncio
 import copy
 import logging
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
@@ -90,10 +89,17 @@ def answer_json(value: Any, status: int = 200, headers: Mapping[str, str] | None
     return Answer(status, _encoder.encode(value), {"content-type": "application/json"} | dict(headers or {}))
 
 
-def application(sandbox: Sandbox, *, seed: int = 0, keep: Path | None = None) -> Starlette:
-    """A sandbox as a web application; what it remembers is kept in the file `keep`, if one is given."""
+def application(
+    sandbox: Sandbox, *, seed: int = 0, keep: Path | None = None, faults: Faults | None = None
+) -> Starlette:
+    """A sandbox as a web application; what it remembers is kept in the file `keep`, if one is given.
+
+    Raises UnknownFault.
+    """
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a reply that breaks off is meant
-    served = _Served(sandbox, Striker(seed, KINDS | dict(sandbox.kinds)), keep)
+    striker = Striker(seed, KINDS | dict(sandbox.kinds))
+    striker.set(faults or Faults())
+    served = _Served(sandbox, striker, keep)
     return Starlette(
         routes=[
             Route("/sandbox/faults", served.faults, methods=["GET", "PUT"]),
@@ -105,18 +111,19 @@ def application(sandbox: Sandbox, *, seed: int = 0, keep: Path | None = None) ->
     )
 
 
-async def serve(app: Starlette, listener: socket.socket) -> None:
-    """Serve on a socket until the process is told to stop, or the task is cancelled."""
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        loop="none",
-        ws="none",
-        timeout_graceful_shutdown=1,
+def server(app: Starlette) -> uvicorn.Server:
+    """What serves it on a listener, until a signal comes or `should_exit` is set."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            loop="none",
+            ws="none",
+            timeout_graceful_shutdown=1,
+        )
     )
-    await uvicorn.Server(config).serve([listener])
 
 
 def remembered(keep: Path, kind: type[Any]) -> Any | None:

@@ -201,7 +201,10 @@ def _offers(folder: Path) -> None:
 
 def _can(folder: Path) -> None:
     connector = load(folder)
-    must(connector.translate or connector.publish, "It neither translates nor publishes.")
+    must(
+        connector.translate or connector.publish or connector.post,
+        "It neither translates, publishes nor posts.",
+    )
     must(issubclass(connector.settings, msgspec.Struct), "Its settings are no record (msgspec.Struct).")
     if connector.hook is not None:
         must(connector.translate, "It takes webhooks and translates none.")
@@ -217,6 +220,13 @@ def _can(folder: Path) -> None:
     if connector.publish:
         must(inspect.iscoroutinefunction(connector.publish), "`publish` is an async function.")
         must(connector.basis is not None, "It publishes, so it says what a number means there: basis.")
+    for name in ("post", "observe"):
+        call = getattr(connector, name)
+        must(call is None or inspect.iscoroutinefunction(call), f"`{name}` is an async function.")
+    must(
+        connector.snapshot is None or inspect.isasyncgenfunction(connector.snapshot),
+        "`snapshot` is an async function that yields pages.",
+    )
     must(1 <= connector.exposures_max <= 10_000, "exposures_max is from 1 to 10,000.")
 
 

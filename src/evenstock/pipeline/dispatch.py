@@ -11,7 +11,6 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -27,14 +26,13 @@ from evenstock.connectors.contract import (
     RetryLater,
     Unauthorized,
     Unknown,
-    World,
 )
 from evenstock.connectors.found import fitting
 from evenstock.core.errors import Refusal
 from evenstock.core.quantity import as_number
 from evenstock.core.retry import wait_s
 from evenstock.pipeline.expose import TROUBLES, subject
-from evenstock.pipeline.files import Folder
+from evenstock.pipeline.worlds import Worlds
 from evenstock.postgres import exceptions, lanes
 from evenstock.postgres.database import Connection, Pool
 from evenstock.postgres.exceptions import Cause
@@ -81,7 +79,7 @@ class Dispatcher:
         self,
         pool: Pool,
         connectors: Mapping[str, Connector[Any]],
-        data: Path,
+        worlds: Worlds,
         tag: str,
         now: Callable[[], datetime],
         chance: Callable[[], float],
@@ -90,7 +88,7 @@ class Dispatcher:
     ) -> None:
         self._pool = pool
         self._connectors = {name: one for name, one in connectors.items() if one.publish is not None}
-        self._data = data
+        self._worlds = worlds
         self._tag = tag
         self._holder = secrets.token_hex(8)
         self._now = now
@@ -145,7 +143,7 @@ class Dispatcher:
             settings = fitting(connector, connection.settings)
         except Refusal as refusal:
             return [Unauthorized(refusal.problem.detail)] * len(owed)
-        world = World(http=None, files=Folder(self._data, connection.id))
+        world = await self._worlds.of(connection.id, connection.settings)
         assert connector.publish is not None  # noqa: S101 - only such lanes are due
         try:
             async with asyncio.timeout(self._call_within_s):

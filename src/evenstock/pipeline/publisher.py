@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
@@ -15,6 +14,7 @@ from evenstock.core.errors import Refusal
 from evenstock.pipeline.dispatch import Dispatcher
 from evenstock.pipeline.expose import expose
 from evenstock.pipeline.link import Link
+from evenstock.pipeline.worlds import Worlds
 from evenstock.postgres import faults
 from evenstock.postgres.database import Database
 from evenstock.postgres.promises import only_by_key
@@ -43,7 +43,7 @@ class Publisher:
         database: Database,
         names: LocationNames,
         now: Callable[[], datetime],
-        data: Path,
+        worlds: Worlds,
         tag: str,
         *,
         look_every_s: float = LOOK_EVERY_S,
@@ -53,7 +53,7 @@ class Publisher:
         self._names = names
         self._now = now
         self._look_every_s = look_every_s
-        self._dispatcher = Dispatcher(self._pool, found(), data, tag, now, SystemRandom().random)
+        self._dispatcher = Dispatcher(self._pool, found(), worlds, tag, now, SystemRandom().random)
         self._lanes: dict[int, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
 

@@ -91,8 +91,8 @@ class ShopifySandbox:
         self.controls: Mapping[str, Callable[[Any], Controlled]] = {
             "stock": self._stock,
             "orders": self._order,
-            "fulfilments": lambda given: self._end(given, "fulfilled", "orders/fulfilled"),
-            "cancellations": lambda given: self._end(given, "cancelled", "orders/cancelled"),
+            "fulfilments": self._fulfil,
+            "cancellations": self._cancel,
             "hub": self._hub,
             "points": self._points,
             "revoke": self._revoke,
@@ -288,10 +288,16 @@ class ShopifySandbox:
     def _order(self, given: Any) -> Controlled:
         asked = msgspec.convert(given, _Ordered)
         order = self._store.order(asked.location, [(line.sku, line.quantity) for line in asked.lines])
-        return self._told(order, "orders/create")
+        return self._told(order, "orders/create", self._payload(order))
 
-    def _end(self, given: Any, status: str, topic: str) -> Controlled:
-        return self._told(self._store.end(msgspec.convert(given, _OfOrder).order, status), topic)
+    def _fulfil(self, given: Any) -> Controlled:
+        """The goods leave the location."""
+        order = self._store.end(msgspec.convert(given, _OfOrder).order, "fulfilled")
+        return self._told(order, "fulfillments/create", self._fulfillment(order))
+
+    def _cancel(self, given: Any) -> Controlled:
+        order = self._store.end(msgspec.convert(given, _OfOrder).order, "cancelled")
+        return self._told(order, "orders/cancelled", self._payload(order))
 
     def _hub(self, given: Any) -> Controlled:
         asked = msgspec.convert(given, _Hub)
@@ -314,12 +320,12 @@ class ShopifySandbox:
         self.state.tokens = [f"revoked-{len(self.state.tokens)}"]
         return Controlled({"tokens": 0})
 
-    def _told(self, order: Order, topic: str) -> Controlled:
+    def _told(self, order: Order, topic: str, payload: dict[str, Any]) -> Controlled:
         answer = {"order": order.id, "name": order.name, "status": order.status}
         if not self.state.hub:
             return Controlled(answer)
         self.state.hooks += 1
-        body = msgspec.json.encode(self._payload(order))
+        body = msgspec.json.encode(payload)
         digest = hmac.digest(self.state.hub_secret.encode(), body, hashlib.sha256)
         headers = {
             "Content-Type": "application/json",
@@ -335,7 +341,6 @@ class ShopifySandbox:
 
     def _payload(self, order: Order) -> dict[str, Any]:
         """An order as webhooks carry it."""
-        open_ = order.status == "open"
         return {
             "id": order.id,
             "admin_graphql_api_id": f"gid://shopify/Order/{order.id}",
@@ -346,19 +351,35 @@ class ShopifySandbox:
             "financial_status": "paid",
             "fulfillment_status": "fulfilled" if order.status == "fulfilled" else None,
             "location_id": int(order.location.rpartition("/")[2]),
-            "line_items": [
-                {
-                    "id": order.id * 100 + number,
-                    "admin_graphql_api_id": f"gid://shopify/LineItem/{order.id * 100 + number}",
-                    "sku": self.state.items[item],
-                    "quantity": quantity,
-                    "current_quantity": quantity if order.status != "cancelled" else 0,
-                    "fulfillable_quantity": quantity if open_ else 0,
-                    "fulfillment_status": "fulfilled" if order.status == "fulfilled" else None,
-                }
-                for number, (item, quantity) in enumerate(order.lines, 1)
-            ],
+            "line_items": self._lines(order),
         }
+
+    def _fulfillment(self, order: Order) -> dict[str, Any]:
+        """Goods that left, as webhooks carry them."""
+        return {
+            "id": order.id * 10,
+            "order_id": order.id,
+            "status": "success",
+            "created_at": self._store.time(),
+            "updated_at": self._store.time(),
+            "location_id": int(order.location.rpartition("/")[2]),
+            "line_items": self._lines(order),
+        }
+
+    def _lines(self, order: Order) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": order.id * 100 + number,
+                "admin_graphql_api_id": f"gid://shopify/LineItem/{order.id * 100 + number}",
+                "sku": self.state.items[item],
+                "variant_id": int(item.rpartition("/")[2]),
+                "gift_card": False,
+                "quantity": quantity,
+                "fulfillable_quantity": quantity if order.status == "open" else 0,
+                "fulfillment_status": "fulfilled" if order.status == "fulfilled" else None,
+            }
+            for number, (item, quantity) in enumerate(order.lines, 1)
+        ]
 
 
 def _quantity(level: Level, name: str) -> dict[str, Any]:

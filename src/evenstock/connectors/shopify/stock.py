@@ -100,7 +100,9 @@ async def pages(settings: Settings, world: World) -> AsyncIterator[list[Level]]:
                 raise Failed(Rejected(f"The store has no location {location}.", "unknown_location"))
             levels = found.inventory_levels
             yield [
-                Level(channel, node.item.sku or "", node.item.id, sum(_named(node.quantities).values()))
+                Level(
+                    node.item.sku or "", node.item.id, sum(_named(node.quantities).values()), channel=channel
+                )
                 for node in levels.nodes
             ]
             if (after := levels.page_info.after) is None:
