@@ -150,9 +150,9 @@ def return_straight_to_sellable() -> Parts:
 def transfer_arrives_without_leaving_transit() -> Parts:
     """What arrives is put on the shelf, and stays on its way too."""
     return _with_moves(
-        lambda move: msgspec.structs.replace(move, from_place="supplier")
-        if move.why == "transfer_arrival"
-        else move
+        lambda move: (
+            msgspec.structs.replace(move, from_place="supplier") if move.why == "transfer_arrival" else move
+        )
     )
 
 

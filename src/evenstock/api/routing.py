@@ -22,7 +22,8 @@ Methods = dict[str, Endpoint]
 class Api:
     """The ASGI application: an endpoint for each (method, path), and a problem for whatever goes wrong in it.
 
-    A path may hold `{name}`, up to the next slash, and `{name:path}`, up to its own end.
+    A path may hold `{name}`, up to the next slash, and `{name:path}`, up to its own end or to what follows it; what follows must
+    stand so in the path as it was sent, so that `x%2Fexplain` is a name and `x/explain` is not.
     """
 
     def __init__(self, endpoints: Iterable[tuple[str, str, Endpoint]]) -> None:
@@ -32,8 +33,10 @@ class Api:
             if method == "GET":
                 by_path[path]["HEAD"] = endpoint
         self._exact = {path: methods for path, methods in by_path.items() if "{" not in path}
-        self._patterns: list[tuple[re.Pattern[str], Methods]] = [
-            (compile_path(path)[0], methods) for path, methods in by_path.items() if "{" in path
+        self._patterns: list[tuple[re.Pattern[str], Methods, bool]] = [
+            (compile_path(path)[0], methods, ":path}/" in path)
+            for path, methods in by_path.items()
+            if "{" in path
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +56,9 @@ class Api:
         path, method = scope["path"], scope["method"]
         if (methods := self._exact.get(path)) is not None:
             return methods.get(method)
-        for pattern, methods in self._patterns:
+        for pattern, methods, as_sent in self._patterns:
+            if as_sent and pattern.match(scope["raw_path"].decode("ascii", "replace")) is None:
+                continue
             if method in methods and (match := pattern.match(path)) is not None:
                 scope["path_params"] = match.groupdict()
                 return methods[method]
@@ -61,5 +66,5 @@ class Api:
 
     def _methods(self, path: str) -> set[str]:
         """All that can be done at a path."""
-        fitting = [methods for pattern, methods in self._patterns if pattern.match(path)]
+        fitting = [methods for pattern, methods, _ in self._patterns if pattern.match(path)]
         return {method for methods in [self._exact.get(path, {}), *fitting] for method in methods}

@@ -59,7 +59,9 @@ class Warehouse(Place):
         return told
 
     def _count(self) -> None:
-        self.count_some(int(self._counting.random() * len(self.box.skus)), self.box.skus, self.what.count_lines)
+        self.count_some(
+            int(self._counting.random() * len(self.box.skus)), self.box.skus, self.what.count_lines
+        )
         self._plan(self._counting, self.what.counts_per_hour, self._count)
 
     # Goods in

@@ -131,7 +131,10 @@ class Looks:
                 if location_id not in view.dark:
                     should += max(0, position.vector[0] - position.reserved - position.allocated - safety)
             if view.ats(item_id) != should:
-                yield "availability", f"{box.skus[item_id - 1]} offers {view.ats(item_id)}, its positions {should}."
+                yield (
+                    "availability",
+                    f"{box.skus[item_id - 1]} offers {view.ats(item_id)}, its positions {should}.",
+                )
 
     def _name(self, key: tuple[int, int]) -> str:
         return f"{self._box.skus[key[0] - 1]} at {self._box.place_names[key[1]]}"
