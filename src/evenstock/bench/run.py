@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from evenstock import clock, wiring
-from evenstock.bench import orders, tickets
+from evenstock.bench import channels, orders, tickets
 from evenstock.bench.hub import Running, running
 from evenstock.bench.load import Measured
 from evenstock.bench.rows import Row
@@ -98,6 +98,7 @@ def _rows(
             5_000,
             10_000,
         )
+        yield channels.many_at_once(hub, scope.seconds)
         yield from _promises(scope, db, hub, say, run)
         for millions in scope.millions:
             say(f"growing the ledger to {millions:g} million movements")
@@ -106,6 +107,7 @@ def _rows(
             rate = measured.requests * BATCH / measured.seconds
             yield _row(f"events in batches at {millions:g} million movements", rate, measured)
             yield Row("  against the empty ledger", rate / empty, "×", at_least=0.8, aim=0.95)
+        yield from channels.told(hub, db, scope.seconds, say, run)
 
 
 def _beside_raw(

@@ -22,7 +22,7 @@ from evenstock.postgres.stock import LocationNames
 
 LOOK_EVERY_S: Final = 0.05  # and numbers that change in between are one
 SHARE: Final = (
-    3  # a look that took long is followed by a pause of so many times that, so that facts come first
+    1  # a look is followed by a pause of at least so many times what it took, so that facts come first
 )
 PAUSE_MAX_S: Final = 1.0
 AGAIN_S: Final = 1.0  # after a fault

@@ -61,3 +61,20 @@ async def open_reservations(
 async def checkpoint(db: Connection) -> None:
     """Flush what is dirty, so that what follows pays for full pages again."""
     await db.execute(SQL.checkpoint)
+
+
+async def is_owed(db: Connection) -> bool:
+    """Whether a channel is still to be told anything, or to be computed."""
+    return bool(await db.fetchval(SQL.is_owed))
+
+
+async def head(db: Connection) -> int:
+    """The newest number of the ledger."""
+    return int(await db.fetchval(SQL.head))
+
+
+async def lag(db: Connection, since: int, channel: str) -> tuple[int, float, float]:
+    """Of movements after a number of the ledger: how many a channel confirmed, and p50 and p99 until it did, in ms."""
+    row = await db.fetchrow(SQL.lag, since, channel)
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    return row["events"], row["lags"][0], row["lags"][1]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from evenstock.core.availability import Availability, PositionRow, availability
+from evenstock.core.availability import Availability, Held, PositionRow, availability, availability_now
 from evenstock.core.errors import MEANINGS
 from evenstock.core.quantity import as_number
 from evenstock.postgres.database import Connection
@@ -47,34 +47,52 @@ class Stand(msgspec.Struct, frozen=True):
 async def positions_of(
     db: Connection, skus: Sequence[str], names: LocationNames, now: datetime
 ) -> dict[str, Availability]:
-    """Items as they are now, by sku; those that are not known are left out."""
-    return {sku: stand.answer() for sku, stand in (await stands_of(db, skus, names, now)).items()}
+    """Items as they are now, by sku, all in one snapshot; those that are not known are left out."""
+    return {
+        sku: availability_now(sku, scale, now, ledger_seq, held)
+        for sku, scale, ledger_seq, held in await _held(db, skus, names, now)
+    }
 
 
 async def stands_of(
     db: Connection, skus: Sequence[str], names: LocationNames, now: datetime
 ) -> dict[str, Stand]:
-    """Items as they stand now, by sku, all in one snapshot; those that are not known are left out."""
+    """How items stand now, the same way."""
+    return {
+        sku: Stand(
+            sku,
+            scale,
+            now,
+            ledger_seq,
+            [PositionRow(place, (s, q, d, t), r, a) for place, s, q, d, t, r, a in held],
+        )
+        for sku, scale, ledger_seq, held in await _held(db, skus, names, now)
+    }
+
+
+async def _held(
+    db: Connection, skus: Sequence[str], names: LocationNames, now: datetime
+) -> list[tuple[str, int, int, list[Held]]]:
+    """What is held of items: sku, scale, ledger_seq, positions. Holds that are over their time hold nothing."""
     rows = await db.fetch(SQL.positions_of, list(skus), now)
     over: dict[tuple[str, int], int] = {}
     if rows and rows[0]["some_are_due"]:
         due = await db.fetch(SQL.due_claims, list(skus), now)
         over = {(row["sku"], row["location_id"]): row["units"] for row in due}
     known = await names.read(db, {location_id for row in rows for location_id in row["location_ids"] or ()})
-    found: dict[str, Stand] = {}
-    for sku, scale, ledger_seq, _, *columns in rows:
-        positions = [
-            PositionRow(
-                known[location_id],
-                (s, q, d, t),
-                max(0, reserved - over.get((sku, location_id), 0)) if over else reserved,
-                allocated,
-            )
-            for location_id, s, q, d, t, reserved, allocated in (
-                zip(*columns, strict=True) if columns[0] is not None else ()
-            )
-        ]
-        found[sku] = Stand(sku, scale, now, ledger_seq, positions)
+    found: list[tuple[str, int, int, list[Held]]] = []
+    for sku, scale, ledger_seq, _, location_ids, s, q, d, t, counted, allocated in rows:
+        held: list[Held] = []
+        if location_ids is not None:
+            reserved = counted
+            if over:
+                reserved = [
+                    max(0, units - over.get((sku, location_id), 0))
+                    for location_id, units in zip(location_ids, counted, strict=True)
+                ]
+            places = [known[location_id] for location_id in location_ids]
+            held = list(zip(places, s, q, d, t, reserved, allocated, strict=True))
+        found.append((sku, scale, ledger_seq, held))
     return found
 
 

@@ -103,3 +103,23 @@ from (
     group by item_id, location_id
 ) d
 where p.item_id = d.item_id and p.location_id = d.location_id;
+
+-- name: is_owed
+select exists (select from exposures where due_at is not null) or exists (select from exposure_refreshes) or h.ledger_seq > x.ledger_seq
+from exposing x, ledger_head h;
+
+-- name: head
+select ledger_seq from ledger_head;
+
+-- name: lag
+-- From when a movement was recorded to the first confirmation of a number that holds it.
+select count(*)::integer as events, percentile_cont(array[0.5, 0.99]) within group (order by ms) as lags
+from (
+    select 1000 * extract(epoch from min(a.ended_at) - m.recorded_at)::float8 as ms
+    from movements m
+    join exposures e on e.item_id = m.item_id and e.channel_id = (select channel_id from channels where id = $2)
+    join exposure_log l on l.channel_id = e.channel_id and l.item_id = m.item_id and l.ledger_seq >= m.ledger_seq
+    join attempts a on a.channel_id = l.channel_id and a.item_id = l.item_id and a.version = l.version and a.outcome = 'done'
+    where m.ledger_seq > $1
+    group by m.ledger_seq, m.ordinal, m.recorded_at
+) as each;
