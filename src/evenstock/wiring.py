@@ -19,6 +19,7 @@ from evenstock.address import taken, url_of
 from evenstock.api.app import build
 from evenstock.api.routing import Api
 from evenstock.api.whole import WholeAnswers
+from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.bases import bases
 from evenstock.pipeline.clocks import Clocks
 from evenstock.pipeline.connections import Connections
@@ -125,10 +126,13 @@ async def hub(
     ):
         async with pool.acquire() as db:
             tag = await ledger.tag(db)
-        writer = Writer(database, clock.now, events_waiting_max=events_waiting_max, give_up_s=give_up_s)
+        memory = Memory()  # of masters, for whoever writes
+        writer = Writer(
+            database, clock.now, memory=memory, events_waiting_max=events_waiting_max, give_up_s=give_up_s
+        )
         await writer.start()
         names = LocationNames()
-        promiser = Promiser(database, names, clock.now)
+        promiser = Promiser(database, names, clock.now, memory=memory)
         await promiser.start()
         vault = vault or Vault(None, os.environ)
         connections = Connections(pool, vault)

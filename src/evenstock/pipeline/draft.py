@@ -135,7 +135,7 @@ async def _recheck(db: Connection, draft: Draft, parkings: int) -> None:
 
 async def _claims(db: Connection, draft: Draft, claims: ClaimBook, ledger_seq: int) -> None:
     """What shipments and their voids changed of claims; units that nobody had promised are shown."""
-    if not await promises.write(db, ledger_seq, claims):
+    if await promises.write(db, claims, batch_id=draft.head.batch_id, ledger_seq=ledger_seq) is None:
         raise Changed
     facts = {shipped.fact_id for shipped in claims.shipments}
     unclaimed = await promises.unclaimed_facts(db, facts)

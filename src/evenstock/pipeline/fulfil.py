@@ -59,7 +59,7 @@ async def fulfil(
     db: Connection, shipping: Shipping, positions: Mapping[PositionKey, Position], now: datetime
 ) -> ClaimBook:
     """Lock the claims, after their positions, and decide."""
-    found = await promises.lock(db, shipping.ids) if shipping.ids else []
+    found = (await promises.lock(db, shipping.ids)).reservations if shipping.ids else []
     identities = {each.identity for each in found if each.identity is not None}
     book = ClaimBook(now, Locked(positions, positions.keys(), found, identities))
     try:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from evenstock.core.booking import Booking, PositionKey
+from evenstock.core.booking import PositionKey
 from evenstock.core.channels import Terms
 from evenstock.core.errors import Problem, Refusal
 from evenstock.core.events import ItemRef
@@ -34,14 +34,13 @@ from evenstock.core.reservations import (
     Release,
     RequestKey,
     Reserve,
-    Shipped,
     Short,
     Unforeseen,
     candidates,
 )
 from evenstock.pipeline.alarms import alarm_causes
 from evenstock.pipeline.apply import ATTEMPTS_MAX, Memory
-from evenstock.postgres import channels, exceptions, ledger, promises
+from evenstock.postgres import channels, exceptions, promises
 from evenstock.postgres import masters as stored_masters
 from evenstock.postgres.database import Connection
 from evenstock.postgres.stock import LocationNames
@@ -141,9 +140,10 @@ async def promise(
         await memory.memory.refresh(db)
     learnt = Learnt()
     for _ in range(ATTEMPTS_MAX):
-        resolved = await _resolve(db, memory, wanted)
+        masters = memory.memory.masters
+        resolved = await _resolve(db, memory, masters, wanted)
         try:
-            return await _attempt(db, memory, resolved, learnt, clock)
+            return await _attempt(db, memory, masters.version, resolved, learnt, clock)
         except Again:
             continue
     raise RuntimeError(f"the world changed {ATTEMPTS_MAX} times under one batch of promises")
@@ -163,9 +163,10 @@ async def sweep(db: Connection, memory: Promising, clock: Callable[[], datetime]
 # Resolve -------------------------------------------------------------------------------------------------------------
 
 
-async def _resolve(db: Connection, memory: Promising, wanted: Sequence[Wanted]) -> list[Command | No]:
+async def _resolve(
+    db: Connection, memory: Promising, masters: Masters, wanted: Sequence[Wanted]
+) -> list[Command | No]:
     """Names become numbers; what names something that is not there is answered without a transaction."""
-    masters = memory.memory.masters
     reserves = [entry for entry in wanted if isinstance(entry, WantReserve)]
     refs = [(entry.connection_id, line.item) for entry in reserves for line in entry.lines]
     places = [line.pickup_at for entry in reserves for line in entry.lines if line.pickup_at is not None]
@@ -293,6 +294,7 @@ async def _foresee(db: Connection, commands: Sequence[Command], needs: _Needs) -
 async def _attempt(
     db: Connection,
     memory: Promising,
+    version: int,
     resolved: Sequence[Command | No],
     learnt: Learnt,
     clock: Callable[[], datetime],
@@ -303,42 +305,41 @@ async def _attempt(
     needs = await _needs(db, commands, learnt)
     names = await memory.names.read(db, {location_id for _, location_id in needs.spots})
     async with db.transaction():
-        head = await ledger.begin(db)
-        if head.version != memory.memory.masters.version:
+        begun = await promises.begin(db, needs.spots)
+        if begun.version != version:
             await memory.memory.refresh(db)
             raise Again
-        book = await _open_book(db, needs, clock)
-        unclaimed = await _unclaimed(db, needs)
+        now = clock()
+        found = await promises.lock(db, needs.ids, sorted(needs.identities, key=_order), needs.requests)
+        book = ClaimBook(now, Locked(begun.positions, needs.spots, found.reservations, needs.identities))
         desk = Desk(
             book,
             names=names,
             requests=await promises.requests(db, needs.requests),
             releases=await promises.releases(db, needs.releases),
-            unclaimed=unclaimed,
+            unclaimed=found.unclaimed,
         )
         decided = _decide(desk, resolved, learnt)
         if desk.short and (due := await promises.due_at(db, desk.short, book.now) - learnt.due):
             learnt.due |= due
             raise Again
         if book.touched or desk.remembered:
-            place = await ledger.write(db, head.batch_id, book.now, Booking())
-            if place.ledger_seq > head.ledger_seq + 1 and await _unclaimed(db, needs) != unclaimed:
-                raise Again  # something was shipped for an order that is reserved here
-            if not await promises.write(
-                db, place.ledger_seq, book, remembered=desk.remembered, released=desk.released
-            ):
+            place = await promises.write(
+                db, book, batch_id=begun.batch_id, remembered=desk.remembered, released=desk.released
+            )
+            if place is None:
                 raise Again
+            if place > begun.ledger_seq + 1:  # others have written since this batch began
+                await _recheck(db, needs, found, place)
             await _follow(db, desk)
         return await _answers(db, memory, decided)
 
 
-async def _open_book(db: Connection, needs: _Needs, clock: Callable[[], datetime]) -> ClaimBook:
-    """Lock positions, then reservations."""
-    keys = sorted(needs.spots)
-    positions = await ledger.lock_positions(db, keys) if keys else {}
-    now = clock()
-    found = await promises.lock(db, needs.ids, sorted(needs.identities, key=_order), needs.requests)
-    return ClaimBook(now, Locked(positions, needs.spots, found, needs.identities))
+async def _recheck(db: Connection, needs: _Needs, found: promises.Found, place: int) -> None:
+    """With the ledger's order held: nothing was shipped meanwhile for an order that is reserved here."""
+    order_refs = {order_ref for _, order_ref in needs.identities}
+    if order_refs and await promises.unclaimed(db, order_refs, place) != found.unclaimed:
+        raise Again
 
 
 def _order(identity: Identity) -> tuple[int, str]:
@@ -358,11 +359,6 @@ def _decide(desk: Desk, resolved: Sequence[Command | No], learnt: Learnt) -> lis
     if is_lacking:
         raise Again
     return decided[len(learnt.due) :]
-
-
-async def _unclaimed(db: Connection, needs: _Needs) -> list[Shipped]:
-    """What left for these orders before anybody had promised it."""
-    return await promises.unclaimed(db, (order_ref for _, order_ref in needs.identities))
 
 
 async def _follow(db: Connection, desk: Desk) -> None:

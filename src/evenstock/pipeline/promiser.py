@@ -52,10 +52,11 @@ class Promiser:
         names: LocationNames,
         now: Callable[[], datetime],
         *,
+        memory: Memory | None = None,
         sweep_every_s: float = SWEEP_EVERY_S,
     ) -> None:
         self._link = Link(database, "evenstock promises", only_by_key)
-        self._memory = Promising(Memory(), names)
+        self._memory = Promising(memory or Memory(), names)
         self._now = now
         self._sweep_every_s = sweep_every_s
         self._queue: deque[_Job] = deque()

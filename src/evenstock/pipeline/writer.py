@@ -59,11 +59,12 @@ class Writer:
         database: Database,
         now: Callable[[], datetime],
         *,
+        memory: Memory | None = None,
         lanes: int = LANES,
         events_waiting_max: int = EVENTS_WAITING_MAX,
         give_up_s: float = GIVE_UP_S,
     ) -> None:
-        self._memory = Memory()
+        self._memory = memory or Memory()
         self._lanes = [Lane(database, self._memory, now, give_up_s=give_up_s) for _ in range(lanes)]
         self._events_waiting_max = events_waiting_max
         self._queue: deque[_Submission | _Release] = deque()

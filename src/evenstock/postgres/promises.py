@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from evenstock.core.booking import PositionKey
+from evenstock.core.booking import Booking, Position, PositionKey
 from evenstock.core.reservations import (
     Asked,
     Claim,
@@ -17,7 +17,7 @@ from evenstock.core.reservations import (
     Reservation,
     Shipped,
 )
-from evenstock.postgres import faults
+from evenstock.postgres import faults, ledger
 from evenstock.postgres.channels import terms
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.queries import load
@@ -28,11 +28,32 @@ DUE_MAX: Final = 500  # of one sweep, and of one look at positions where there w
 OFFERS_MAX: Final = 5  # locations named as alternatives for an item
 
 _asked = msgspec.json.Decoder(tuple[Asked, ...])
+_unclaimed = msgspec.json.Decoder(list[tuple[int, str, int, int, int]])
 
 
 async def only_by_key(db: Connection) -> None:
     """Plan this session's queries by their keys, however small the tables are now."""
     await db.execute(SQL.only_by_key)
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A batch that has begun: its head, and its positions, locked."""
+
+    batch_id: int
+    ledger_seq: int
+    version: int
+    positions: dict[PositionKey, Position]
+
+
+async def begin(db: Connection, spots: Iterable[PositionKey]) -> Begun:
+    """Begin a batch and lock its positions, in the global order."""
+    keys = sorted(spots)
+    head, *locked = await db.fetch(SQL.begin, [key[0] for key in keys], [key[1] for key in keys])
+    positions = {
+        (item, location): Position((s, q, d, t), reserved, allocated)
+        for _, _, _, item, location, s, q, d, t, reserved, allocated in locked
+    }
+    return Begun(head["batch_id"], head["ledger_seq"], head["version"], positions)
 
 
 async def new_ids(db: Connection, number: int) -> list[int]:
@@ -55,14 +76,21 @@ async def ids_of_orders(
     return {row["reservation_id"] for row in rows}
 
 
+class Found(msgspec.Struct, frozen=True):
+    """Reservations, locked, and what left for the orders that were asked for before anybody had promised it."""
+
+    reservations: list[Reservation]
+    unclaimed: list[Shipped]
+
+
 async def lock(
     db: Connection,
     reservation_ids: Iterable[int],
     identities: Sequence[Identity] = (),
     requests: Sequence[RequestKey] = (),
-) -> list[Reservation]:
+) -> Found:
     """Lock reservations by number, open identity and request, after their positions; with their claims."""
-    rows = await db.fetch(
+    first, *rows = await db.fetch(
         SQL.lock_reservations,
         sorted(reservation_ids),
         [identity[0] for identity in identities],
@@ -70,7 +98,11 @@ async def lock(
         [request[0] for request in requests],
         [request[1] for request in requests],
     )
-    return await _with_claims(db, rows)
+    unclaimed = first["unclaimed"]
+    return Found(
+        await _with_claims(db, rows),
+        [] if unclaimed is None else [Shipped(*row) for row in _unclaimed.decode(unclaimed)],
+    )
 
 
 async def find(db: Connection, reservation_id: int) -> Reservation | None:
@@ -121,10 +153,9 @@ async def releases(db: Connection, keys: Sequence[tuple[int, str]]) -> list[Rele
     return [ReleaseRow(*row.values()) for row in rows]
 
 
-async def unclaimed(db: Connection, order_refs: Iterable[str]) -> list[Shipped]:
-    """Units that left for these orders before anybody had promised them."""
-    wanted = sorted(set(order_refs))
-    return [Shipped(*row.values()) for row in await db.fetch(SQL.unclaimed, wanted)] if wanted else []
+async def unclaimed(db: Connection, order_refs: Iterable[str], ledger_seq: int) -> list[Shipped]:
+    """Units that left for these orders before this batch, and before anybody had promised them."""
+    return [Shipped(*row) for row in await db.fetch(SQL.unclaimed, sorted(order_refs), ledger_seq)]
 
 
 async def unclaimed_facts(db: Connection, fact_ids: Iterable[int]) -> set[int]:
@@ -164,46 +195,63 @@ async def try_sweeping(db: Connection) -> bool:
 
 async def write(
     db: Connection,
-    ledger_seq: int,
     book: ClaimBook,
     *,
+    batch_id: int,
+    ledger_seq: int | None = None,
     remembered: Sequence[tuple[RequestKey, bytes, int]] = (),
     released: Sequence[ReleaseRow] = (),
-) -> bool:
-    """Write what was decided, with the ledger's order held. False when another process made one of them first."""
-    made = [found for found in book.touched.values() if found.is_new]
-    changed = [found for found in book.touched.values() if not found.is_new]
-    pairs = [(found, claim) for found in book.touched.values() for claim in found.claims]
-    try:
-        row = await db.fetchrow(
-            SQL.write,
-            ledger_seq,
-            document([_reservation(found) for found in made]),
-            tuples(("r", "s", "e", "w"), (_status(found) for found in changed if found.has_ended)),
-            tuples(("r", "s", "e", "w"), (_status(found) for found in changed if not found.has_ended)),
-            document([_claim(found, claim) for found, claim in pairs if claim.is_new]),
-            document([_claim(found, claim) for found, claim in pairs if not claim.is_new]),
-            document(book.entries),
-            _counters(book.changes()),
-            tuples(("c", "k", "h", "r"), ((*key, digest, id_) for key, digest, id_ in remembered)),
-        )
-    except faults.TAKEN:  # a reservation that expired is to go on, and its order has another one meanwhile
-        return False
+) -> int | None:
+    """Write what was decided in the ledger's order: as `ledger_seq` if the batch has its number, else as the next.
+
+    Returns the number; None when another process was first with what must be there once.
+    """
+    touched = list(book.touched.values())
+    made = [found for found in touched if found.is_new]
+    if ledger_seq is None and (released or len(made) < len(touched)):
+        ledger_seq = (await ledger.write(db, batch_id, book.now, Booking())).ledger_seq
+    if len(made) < len(touched) and not await _change(db, [found for found in touched if not found.is_new]):
+        return None
+    row = await db.fetchrow(
+        SQL.make,
+        ledger_seq,
+        batch_id,
+        book.now,
+        document([_reservation(found) for found in made]),
+        document([_claim(found, claim) for found in touched for claim in found.claims if claim.is_new]),
+        document(book.entries),
+        _counters(book.changes()),
+        tuples(("c", "k", "h", "r"), ((*key, digest, id_) for key, digest, id_ in remembered)),
+    )
     assert row is not None  # noqa: S101 - it counts
+    ledger_seq, *first = row
     if released:
         rows = ((r.reservation_id, r.key, r.line, r.digest, r.requested, r.released) for r in released)
         await db.execute(SQL.write_releases, ledger_seq, tuples(("r", "k", "l", "h", "q", "g"), rows))
     if book.shipments:
-        shipped = (
-            (
-                number, s.fact_id, s.order_ref, s.item_id, s.location_id, s.reservation_id, s.claim_no, s.units,
-            )
-            for number, s in enumerate(book.shipments)
-        )  # fmt: skip
-        await db.execute(
-            SQL.write_shipments, ledger_seq, tuples(("n", "a", "o", "i", "l", "r", "c", "u"), shipped)
-        )
-    return bool(row["made"] == len(made) and row["remembered"] == len(remembered))
+        await _write_shipments(db, ledger_seq, book.shipments)
+    return ledger_seq if first == [len(made), len(remembered)] else None
+
+
+async def _change(db: Connection, changed: Sequence[Reservation]) -> bool:
+    """False when a reservation that had ended is to go on, and its order has another one meanwhile."""
+    names = ("r", "s", "e", "w")
+    claims = [_claim(found, claim) for found in changed for claim in found.claims if not claim.is_new]
+    ended = tuples(names, (_status(found) for found in changed if found.has_ended))
+    going_on = tuples(names, (_status(found) for found in changed if not found.has_ended))
+    try:
+        await db.execute(SQL.change, ended, going_on, document(claims))
+    except faults.TAKEN:
+        return False
+    return True
+
+
+async def _write_shipments(db: Connection, ledger_seq: int, shipments: Sequence[Shipped]) -> None:
+    rows = (
+        (number, s.fact_id, s.order_ref, s.item_id, s.location_id, s.reservation_id, s.claim_no, s.units)
+        for number, s in enumerate(shipments)
+    )
+    await db.execute(SQL.write_shipments, ledger_seq, tuples(("n", "a", "o", "i", "l", "r", "c", "u"), rows))
 
 
 def _status(found: Reservation) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -62,6 +63,7 @@ class ReservationTold(msgspec.Struct, frozen=True, omit_defaults=True):
     released: list[ReleasedTold] = []
 
 
+@lru_cache(maxsize=4096)
 def _number(units: int, scale: int) -> msgspec.Raw:
     return msgspec.Raw(plain(units, scale).encode())
 
