@@ -12,8 +12,8 @@ import pytest
 
 from conftest import owner
 from doors.door import Door, Process, evenstock, knocking, line, make_key, sale, until
+from doors.killing import AWAY, free_port
 from doors.served import served
-from doors.test_kill import AWAY, free_port
 from edge.road import Road, road
 from evenstock.postgres.database import Database
 
