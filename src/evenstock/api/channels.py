@@ -11,6 +11,7 @@ from evenstock.connectors.found import configured
 from evenstock.core.channels import HOLD, UNPAID
 from evenstock.core.events import Identifier, Text
 from evenstock.pipeline.bases import bases
+from evenstock.pipeline.hub import Hub
 from evenstock.postgres import channels
 
 SECONDS_MAX = 366 * 86_400
@@ -56,28 +57,36 @@ class Made(msgspec.Struct, frozen=True):
 
 
 async def post_channels(call: Call) -> Response:
-    batch = read_body(call, ChannelBatch)
+    return respond(await make_channels(call.hub, read_body(call, ChannelBatch)))
+
+
+async def make_channels(hub: Hub, batch: ChannelBatch) -> Made:
+    """Make or change channels. Raises Refusal."""
     check_number(len(batch.channels))
     check_distinct([channel.id for channel in batch.channels], "channels", "id")
     for index, channel in enumerate(batch.channels):
         check_distinct(channel.locations, f"channels/{index}/locations", "")
     rows = [msgspec.structs.asdict(channel) for channel in batch.channels]
-    async with call.hub.pool.acquire() as db:
-        await channels.upsert_channels(db, rows, call.hub.now(), bases())
-    return respond(Made(len(rows)))
+    async with hub.pool.acquire() as db:
+        await channels.upsert_channels(db, rows, hub.now(), bases())
+    return Made(len(rows))
 
 
 async def post_connections(call: Call) -> Response:
-    batch = read_body(call, ConnectionBatch)
+    return respond(await make_connections(call.hub, read_body(call, ConnectionBatch)))
+
+
+async def make_connections(hub: Hub, batch: ConnectionBatch) -> Made:
+    """Make or change connections. Raises Refusal."""
     check_number(len(batch.connections))
     check_distinct([connection.id for connection in batch.connections], "connections", "id")
     for index, connection in enumerate(batch.connections):
         configured(connection.connector, connection.settings, f"/connections/{index}")
     rows = [msgspec.structs.asdict(connection) for connection in batch.connections]
-    async with call.hub.pool.acquire() as db:
-        await channels.upsert_connections(db, rows, call.hub.now(), bases())
-    call.hub.connections.forget()
-    return respond(Made(len(rows)))
+    async with hub.pool.acquire() as db:
+        await channels.upsert_connections(db, rows, hub.now(), bases())
+    hub.connections.forget()
+    return Made(len(rows))
 
 
 OPERATIONS = (

@@ -12,6 +12,7 @@ from evenstock.core.errors import Refusal
 from evenstock.core.events import Identifier, Text
 from evenstock.core.quantity import Factor, read_factor
 from evenstock.core.reading import BATCH_EVENTS_MAX, escape, is_identifier
+from evenstock.pipeline.hub import Hub
 from evenstock.postgres import masters
 
 BATCH_MAX = BATCH_EVENTS_MAX
@@ -67,22 +68,30 @@ async def post_items(call: Call) -> Response:
 
 
 async def post_locations(call: Call) -> Response:
-    batch = read_body(call, LocationBatch)
+    return respond(await make_locations(call.hub, read_body(call, LocationBatch)))
+
+
+async def make_locations(hub: Hub, batch: LocationBatch) -> Upserted:
+    """Make or change locations, and book what waited for them. Raises Refusal."""
     check_number(len(batch.locations))
     check_distinct([location.id for location in batch.locations], "locations", "id")
     for index, location in enumerate(batch.locations):
-        if location.timezone not in _timezones():
-            raise Refusal(
-                "request.malformed",
-                f"There is no time zone `{location.timezone}`.",
-                f"/locations/{index}/timezone",
-            )
-        _check_identifiers((location.region,), f"/locations/{index}/region")
-        _check_name(location.name, f"/locations/{index}")
-    async with call.hub.pool.acquire() as db:
+        check_location(location, f"/locations/{index}")
+    async with hub.pool.acquire() as db:
         rows = [msgspec.structs.asdict(location) for location in batch.locations]
-        subjects = await masters.upsert_locations(db, rows, call.hub.now())
-    return respond(Upserted(len(rows), await call.hub.writer.release(subjects)))
+        subjects = await masters.upsert_locations(db, rows, hub.now())
+    return Upserted(len(rows), await hub.writer.release(subjects))
+
+
+def check_location(location: LocationInput, pointer: str) -> None:
+    """What can be said of a location by itself. Raises Refusal."""
+    if location.timezone not in _timezones():
+        raise Refusal(
+            "request.malformed", f"There is no time zone `{location.timezone}`.", f"{pointer}/timezone"
+        )
+    _check_identifiers((location.id,), f"{pointer}/id")
+    _check_identifiers((location.region,), f"{pointer}/region")
+    _check_name(location.name, pointer)
 
 
 @cache

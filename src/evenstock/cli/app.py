@@ -6,7 +6,19 @@ import typer
 
 from evenstock import __version__
 from evenstock.address import AddressTaken
-from evenstock.cli import bench, connector, demo, edge, importing, keys, running, sandbox, secret, truth
+from evenstock.cli import (
+    bench,
+    config,
+    connector,
+    demo,
+    edge,
+    importing,
+    keys,
+    running,
+    sandbox,
+    secret,
+    truth,
+)
 from evenstock.cli.talk import Exit, fail
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.settings import SettingsWrong
@@ -22,6 +34,7 @@ app = typer.Typer(
 demo.register(app)
 running.register(app)
 importing.register(app)
+config.register(app)
 truth.register(app)
 bench.register(app)
 sandbox.register(app)

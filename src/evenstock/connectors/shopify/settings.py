@@ -12,8 +12,8 @@ Address = Annotated[str, msgspec.Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,2
 
 
 class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`locations` says which of our locations each of Shopify's is, `shows` which of Shopify's shows a channel's numbers; both
-    name Shopify's by the number at the end of its gid.
+    """`locations` says which of our locations each of Shopify's is, by its gid or the number at its end; `shows` which of
+    Shopify's shows a channel's numbers, by that number.
     """
 
     shop: Shop | None = None

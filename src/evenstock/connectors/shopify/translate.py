@@ -9,6 +9,7 @@ from evenstock.connectors.contract import JsonObject, Message, Untranslatable
 from evenstock.connectors.reading import json_of, typed
 from evenstock.connectors.shopify.settings import Settings
 
+GID: Final = "gid://shopify/Location/"
 DOMAIN: Final = "x-shopify-shop-domain"
 
 # Taken and kept, without effect on stock: no goods move by them.
@@ -162,4 +163,5 @@ def _location(settings: Settings, location_id: int | None, pointer: str) -> str:
     """Our location; one that the settings do not name goes by Shopify's number, and waits until it is known."""
     if location_id is None:
         raise Untranslatable("message.shape", "It does not say which location the goods left.", pointer)
-    return settings.locations.get(str(location_id), str(location_id))
+    number = str(location_id)
+    return settings.locations.get(number) or settings.locations.get(GID + number, number)

@@ -18,3 +18,10 @@ on conflict (id) do update set connector = excluded.connector, settings = exclud
 
 -- name: every_connection
 select connection_id, id, connector, settings::text as settings from connections;
+
+-- name: every_channel
+-- As configuration names them.
+select to_jsonb(h) - 'channel_id' - 'created_at' - 'location_ids' - 'connection_id' || jsonb_build_object(
+    'connection', c.id,
+    'locations', array(select l.id from unnest(h.location_ids) with ordinality as x(location_id, n) join locations l using (location_id) order by n))
+from channels h left join connections c using (connection_id) order by h.id;

@@ -72,3 +72,7 @@ returning location_id, id;
 -- name: held_subjects
 -- What waits for one of these items or locations, by any of their names.
 select distinct subject from held_lines where settled_at is null and subject = any ($1::text[]);
+
+-- name: every_location
+-- As configuration names them.
+select to_jsonb(l) - 'location_id' - 'created_at' from locations l order by id;

@@ -1,0 +1,93 @@
+"""What applying a configuration would change: made, changed in which fields, left as it is. Nothing is ever taken away."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from evenstock.cli.config_file import Configuration
+
+SHOWN_MAX: Final = 60  # characters of a value
+KEPT_WHEN_UNSAID: Final = ("name",)  # a name that is not given stays
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One field that would change."""
+
+    field: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        before, after = _shown(self.before), _shown(self.after)
+        return f"{self.field}: changed" if before == after else f"{self.field}: {before} → {after}"
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One thing of the configuration, and what applying does to it."""
+
+    kind: Literal["location", "connection", "channel"]
+    id: str
+    action: Literal["create", "change", "nothing"]
+    differences: list[Difference] = []
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All steps, in the order in which they are done, and what is there and not in the file."""
+
+    steps: list[Step]
+    not_in_file: list[str]
+
+    @property
+    def changes(self) -> list[Step]:
+        return [step for step in self.steps if step.action != "nothing"]
+
+    def ids(self, kind: str) -> set[str]:
+        """Which of a kind are made or changed."""
+        return {step.id for step in self.changes if step.kind == kind}
+
+
+Now = dict[str, list[dict[str, Any]]]  # by kind: what is configured
+
+
+def plan_of(wanted: Configuration, now: Now) -> Plan:
+    """What a configuration would change of what is configured now."""
+    steps: list[Step] = []
+    left: list[str] = []
+    groups: tuple[tuple[Any, Sequence[msgspec.Struct]], ...] = (
+        ("location", wanted.locations),
+        ("connection", wanted.connections),
+        ("channel", wanted.channels),
+    )
+    for kind, records in groups:
+        there = {row["id"]: row for row in now[kind]}
+        rows = [msgspec.to_builtins(record) for record in records]
+        steps += [_step(kind, row, there.get(row["id"])) for row in rows]
+        left += [f"{kind} {id_}" for id_ in there if id_ not in {row["id"] for row in rows}]
+    return Plan(steps, left)
+
+
+def _step(kind: Any, row: dict[str, Any], before: dict[str, Any] | None) -> Step:
+    if before is None:
+        return Step(kind, row["id"], "create")
+    differences = [
+        Difference(field, before.get(field), value)
+        for field, value in row.items()
+        if field != "settings"
+        and before.get(field) != value
+        and not (value is None and field in KEPT_WHEN_UNSAID)
+    ]
+    settings, stood = row.get("settings", {}), before.get("settings", {})
+    differences += [
+        Difference(name, stood.get(name), settings.get(name))
+        for name in sorted(settings.keys() | stood.keys())
+        if settings.get(name) != stood.get(name)
+    ]
+    return Step(kind, row["id"], "change" if differences else "nothing", differences)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "…"

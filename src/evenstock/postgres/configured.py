@@ -1,0 +1,30 @@
+"""What is configured now, as configuration files name it."""
+
+from typing import Any, Final
+
+import msgspec
+
+from evenstock.postgres import channels
+from evenstock.postgres.database import Connection
+from evenstock.postgres.queries import load
+
+MASTERS: Final = load("masters")
+CHANNELS: Final = load("channels")
+
+
+async def locations(db: Connection) -> list[dict[str, Any]]:
+    """All locations, by their own names."""
+    return [msgspec.json.decode(row[0]) for row in await db.fetch(MASTERS.every_location)]
+
+
+async def connections(db: Connection) -> list[dict[str, Any]]:
+    """All connections: id, connector, settings."""
+    return [
+        {"id": id_, "connector": connector, "settings": msgspec.json.decode(settings)}
+        for id_, connector, settings in (await channels.every_connection(db)).values()
+    ]
+
+
+async def sales_channels(db: Connection) -> list[dict[str, Any]]:
+    """All channels, their locations by id and in order."""
+    return [msgspec.json.decode(row[0]) for row in await db.fetch(CHANNELS.every_channel)]
