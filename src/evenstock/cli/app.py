@@ -17,6 +17,7 @@ from evenstock.cli import (
     running,
     sandbox,
     secret,
+    simulate,
     truth,
 )
 from evenstock.cli.talk import Exit, fail
@@ -38,6 +39,7 @@ config.register(app)
 truth.register(app)
 bench.register(app)
 sandbox.register(app)
+simulate.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(edge.app, name="edge")
 app.add_typer(connector.app, name="connector")

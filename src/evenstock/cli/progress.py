@@ -37,6 +37,40 @@ def showing(name: str, size: int) -> Iterator[Show]:
         yield show
 
 
+@contextmanager
+def stepping(name: str, steps: int) -> Iterator[Callable[[], None]]:
+    """Shows work of so many steps until the end of the block; call it after each."""
+    if not err.is_terminal:
+        yield _Steps(name, steps)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed} of {task.total}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(name, total=steps)
+        yield lambda: bar.advance(task)
+
+
+class _Steps:
+    """A line every few seconds, for logs."""
+
+    def __init__(self, name: str, steps: int) -> None:
+        self._name = name
+        self._steps = steps
+        self._done = 0
+        self._spoke_at = time.monotonic()
+
+    def __call__(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if now - self._spoke_at >= SPEAK_EVERY_S:
+            self._spoke_at = now
+            say(f"{self._name}: {self._done} of {self._steps}")
+
+
 class _Speed:
     """Rows a second since the first report, which may start anywhere in the file."""
 

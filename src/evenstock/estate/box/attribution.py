@@ -16,7 +16,8 @@ def why_refused(box: "Box", order: "Order", wish: "Wish") -> Why:
     """Why there was nothing to promise for an accepted line when its order reached the hub."""
     if not wish.was_there:
         return "stale channel", lag_of(box, order.channel, wish.item_id)
-    names = [box.place_names[location_id] for location_id in box.view_of(order.channel).locations]
+    where = box.view_of(order.channel).locations if order.pickup is None else (order.pickup,)
+    names = [box.place_names[location_id] for location_id in where]
     if any(_was_late(box, wish.sku, name, order.accepted_at) for name in names):
         return "late source", "a sale reported late"
     return "late source", "the order itself reported late"
@@ -40,25 +41,28 @@ def why_short(box: "Box", order: "Order", wish: "Wish", place: str) -> Why:
     return "hub", "unexplained"
 
 
-def why_lost(box: "Box", channel: str, item_id: int, sku: str, units: int) -> WhyLost | None:  # noqa: PLR0911 - the first that matches
+def why_lost(  # noqa: PLR0911 - the first that matches
+    box: "Box", channel: str, sku: str, units: int, pickup: int | None
+) -> WhyLost | None:
     """Why a channel showed too little; None when nobody had so many to sell."""
-    view = box.view_of(channel)
+    view, item_id = box.view_of(channel), box.items[sku]
+    where = view.locations if pickup is None else (pickup,)
     claimed = really = 0
-    for location_id in view.locations:
+    for location_id in where:
         position = box.hub.memory.position((item_id, location_id))
         claimed += position.reserved + position.allocated
         really += max(0, box.truth.units(sku, box.place_names[location_id]))
     if really - claimed < units:
         return None
-    if view.ats(item_id) >= units:
+    if view.recomputed(item_id, where, safety_stock=view.safety_stock, with_dark=False) >= units:
         return "stale channel", lag_of(box, channel, item_id)
-    if view.recomputed(item_id, safety_stock=view.safety_stock, with_dark=True) >= units:
+    if view.recomputed(item_id, where, safety_stock=view.safety_stock, with_dark=True) >= units:
         return "offline store", "a silent store was taken off"
-    if view.recomputed(item_id, safety_stock=0, with_dark=True) >= units:
+    if view.recomputed(item_id, where, safety_stock=0, with_dark=True) >= units:
         return "safety stock", "each place keeps some back"
     if sku not in box.hub.memory.masters.items_by_sku:
         return "late source", "an item that is not in the master"
-    if any(box.witness.is_behind(box.place_names[location_id]) for location_id in view.locations):
+    if any(box.witness.is_behind(box.place_names[location_id]) for location_id in where):
         return "late source", "goods that are not known yet"
     return "physical drift", "the shelf had more than the books"
 

@@ -93,7 +93,7 @@ class Bookkeeper:
     def __init__(self, box: "Box", erp: Erp) -> None:
         self.erp = erp
         self.calls = 0
-        self.lags: list[int] = []
+        self.backlog_max = 0
         self._box = box
         self._again: list[Document] = []
         self._is_planned = False
@@ -109,6 +109,7 @@ class Bookkeeper:
     def _post(self) -> None:
         self._is_planned = False
         now = self._box.agenda.now
+        self.backlog_max = max(self.backlog_max, len(self._box.hub.memory.feed) - self._read)
         free_at = max(self.erp.opens_at(now), self._box.process.up_at)
         if free_at > now:
             self.wake(free_at - now)

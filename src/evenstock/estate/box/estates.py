@@ -35,9 +35,9 @@ SMALL: Final = Scenario(
     words="twenty stores, a web shop and a marketplace, two hours in which everything goes wrong",
     items=50,
     stores=Stores(number=20, items=30, visits_per_hour=10.0, level=5, mistakes=0.02, misscans=0.01),
-    depot=Depot(level=10, transfers_per_hour=0.5, short=0.2),
+    depot=Depot(level=2, transfers_per_hour=0.5, short=0.2),
     channels=(
-        Channel(id="web", orders_per_hour=60.0),
+        Channel(id="web", orders_per_hour=60.0, pickups=0.3),
         Channel(id="market", kind="marketplace", orders_per_hour=30.0, feed_minutes=10, calls_per_s=0.5, numbers_per_call=20),
     ),
     books=Books(refused=0.02),
@@ -66,14 +66,14 @@ PROMOTION: Final = Scenario(
     words="300 stores, a web shop and a marketplace; a promotion in the afternoon, and the ERP is away in the middle of it",
     items=400,
     stores=Stores(number=300, items=120, level=12),
-    depot=Depot(level=4, receipts_per_hour=6.0, transfers_per_hour=0.3),
+    depot=Depot(level=0.6, receipts_per_hour=6.0, transfers_per_hour=0.3),
     channels=(
-        Channel(id="web", orders_per_hour=900.0),
+        Channel(id="web", orders_per_hour=900.0, pickups=0.3),
         Channel(id="market", kind="marketplace", orders_per_hour=300.0, feed_minutes=5, calls_per_s=2.0),
     ),
     books=Books(closes=15, opens=18),
     faults=Faults(regional=1, crashes=1, brownouts=1),
-    promotion=Promotion(begins=5.0, hours=4.0, items=8, factor=4.0),
+    promotion=Promotion(begins=5.0, hours=4.0, items=8, factor=8.0),
 )
 
 OVERNIGHT: Final = Scenario(
@@ -81,8 +81,8 @@ OVERNIGHT: Final = Scenario(
     words="400 stores that upload every 15 minutes, and a warehouse that sends its files at night",
     items=400,
     stores=Stores(number=400, items=100, visits_per_hour=15.0, level=8, upload_minutes=15),
-    depot=Depot(level=4, receipts_per_hour=6.0, transfers_per_hour=0.2, files_at=(2, 4), naive_times=True),
-    channels=(Channel(id="web", orders_per_hour=800.0),),
+    depot=Depot(level=0.6, receipts_per_hour=6.0, transfers_per_hour=0.2, files_at=(2, 4), naive_times=True),
+    channels=(Channel(id="web", orders_per_hour=800.0, pickups=0.3),),
     books=Books(closes=22),
     faults=Faults(crashes=1),
     hours=24.0,
@@ -94,7 +94,7 @@ SECONDS: Final = Scenario(
     words="300 stores whose tills report every few seconds, on a day when the network is bad",
     items=400,
     stores=Stores(number=300, items=120, level=12),
-    channels=(Channel(id="web", orders_per_hour=900.0),),
+    channels=(Channel(id="web", orders_per_hour=900.0, pickups=0.3),),
     faults=Faults(
         outages_per_store_day=2.0,
         regional=2,
@@ -112,9 +112,9 @@ AMAZON: Final = Scenario(
     words="180 stores, a site of our own, and a marketplace that tells its orders late and takes few numbers at a time",
     items=300,
     stores=Stores(number=180, items=100, level=12),
-    depot=Depot(level=6, receipts_per_hour=4.0, transfers_per_hour=0.3),
+    depot=Depot(level=0.8, receipts_per_hour=4.0, transfers_per_hour=0.3),
     channels=(
-        Channel(id="site", orders_per_hour=400.0),
+        Channel(id="site", orders_per_hour=400.0, pickups=0.3),
         Channel(
             id="amazon",
             kind="marketplace",
@@ -133,9 +133,9 @@ CLOUD: Final = Scenario(
     words="300 stores, a hosted web shop, two marketplaces, an ERP in the cloud, and a warehouse that somebody else runs",
     items=400,
     stores=Stores(number=300, items=120, level=12),
-    depot=Depot(level=5, receipts_per_hour=6.0, transfers_per_hour=0.3, short=0.1),
+    depot=Depot(level=0.6, receipts_per_hour=6.0, transfers_per_hour=0.3, short=0.1),
     channels=(
-        Channel(id="shopify", orders_per_hour=700.0, calls_per_s=2.0, numbers_per_call=250),
+        Channel(id="shopify", orders_per_hour=700.0, pickups=0.3, calls_per_s=2.0, numbers_per_call=250),
         Channel(id="market-a", kind="marketplace", orders_per_hour=250.0, feed_minutes=5, calls_per_s=5.0),
         Channel(
             id="market-b",

@@ -72,12 +72,12 @@ class View:
             for sender in self.senders:
                 sender.owe(item_id)
 
-    def recomputed(self, item_id: int, *, safety_stock: int, with_dark: bool) -> int:
-        """The same from the beginning: for the referee, and for what would have been offered otherwise."""
+    def recomputed(self, item_id: int, where: tuple[int, ...], *, safety_stock: int, with_dark: bool) -> int:
+        """What some of its locations offer, from the beginning, or would offer under other terms."""
         positions, offer = self._box.hub.memory.positions, self._box.rules.offer
         return sum(
             offer(position, safety_stock)
-            for location_id in self.locations
+            for location_id in where
             if (with_dark or location_id not in self.dark)
             and (position := positions.get((item_id, location_id))) is not None
         )

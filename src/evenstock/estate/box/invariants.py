@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from evenstock.core.booking import PositionKey
 from evenstock.core.ledger import effect
 from evenstock.estate.box.memory import Memory
 
@@ -21,6 +22,7 @@ class Looks:
     def __init__(self, box: "Box") -> None:
         self._box = box
         self._claims = 0
+        self._claimed: list[PositionKey] = []  # where there were claims
         self._versions: dict[tuple[str, int], int] = {}
 
     def at(self, now: datetime) -> Iterator[Breach]:
@@ -30,7 +32,7 @@ class Looks:
         for key in touched:
             yield from self._position(memory, key)
         yield from self._grants(memory)
-        yield from self._claims_are_sums(memory)
+        yield from self._claims_are_sums(memory, touched)
         yield from self._holds(memory, now)
         yield from self._versions_rise()
         yield from self._offers(dict.fromkeys(item_id for item_id, _ in touched))
@@ -87,7 +89,7 @@ class Looks:
             if safety < self._box.policy.safety_stock:
                 yield "grant", "A promise kept back less than the policy says."
 
-    def _claims_are_sums(self, memory: Memory) -> Iterator[Breach]:
+    def _claims_are_sums(self, memory: Memory, touched: Iterable[PositionKey]) -> Iterator[Breach]:
         sums: dict[tuple[int, int], list[int]] = {}
         for reservation in memory.reservations.values():
             if reservation.has_ended and not reservation.open:
@@ -95,15 +97,14 @@ class Looks:
             for claim in reservation.claims:
                 if claim.open:
                     sums.setdefault(claim.spot, [0, 0])[claim.allocated] += claim.open
-        for key, position in memory.positions.items():
-            claims = sums.pop(key, None)
+        for key in dict.fromkeys((*touched, *sums, *self._claimed)):
+            position, claims = memory.position(key), sums.get(key)
             if (position.reserved, position.allocated) != (tuple(claims) if claims else (0, 0)):
                 yield (
                     "claims",
                     f"{self._name(key)} counts {position.reserved} reserved, {position.allocated} allocated; its claims {claims}.",
                 )
-        if sums:
-            yield "claims", "There are claims on positions that do not exist."
+        self._claimed = list(sums)
 
     def _holds(self, memory: Memory, now: datetime) -> Iterator[Breach]:
         if not self._box.process.is_up:

@@ -7,9 +7,7 @@ from evenstock.estate.box.demand import Goods
 from evenstock.estate.box.told import Spot
 
 OversellCause = Literal["hub", "stale channel", "late source", "policy", "physical drift"]
-LostCause = Literal[
-    "stale channel", "safety stock", "offline store", "late source", "physical drift", "hub away"
-]
+LostCause = Literal["stale channel", "safety stock", "offline store", "late source", "physical drift"]
 
 
 class Measures:

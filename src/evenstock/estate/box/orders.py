@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
+from evenstock.core.booking import Position, PositionKey
 from evenstock.core.reservations import Allocate, Answer, Asked, Confirm, Refused, Release, Reserve
 from evenstock.estate.box.agenda import HOUR, MINUTE, SECOND
 from evenstock.estate.box.attribution import Why, why_lost, why_refused, why_short
@@ -52,6 +53,7 @@ class Order:
         self.accepted_at = accepted_at
         self.wishes = wishes
         self.luck = luck
+        self.pickup: int | None = None  # the store where the customer fetches it
         self.reservations: list[int] = []
         self.is_cancelled = False
 
@@ -76,6 +78,7 @@ class Customers:
         self._demand = Demand(box.seed, channel.id, self._rate, wishes, KINDS)
         self._number = 0
         self._asks_first = channel.kind == "web" and box.policy.reserves
+        self._shelves = Shelves(box)
         self._expect(0)
 
     def _rate(self, at: int) -> float:
@@ -88,27 +91,41 @@ class Customers:
 
     def _browse(self, visit: Visit) -> None:
         self._expect(visit.at)
-        box, door, view = self.box, self.box.doors[self.channel.id], self.box.view_of(self.channel.id)
+        box, view = self.box, self.box.view_of(self.channel.id)
+        pickup = self._pickup(visit)
         wishes = []
         box.measures.wanted[self.channel.id] += sum(units for _, units in visit.basket)
         for number, (sku, units) in enumerate(visit.basket, 1):
             item_id = box.items[sku]
-            if door.shown(item_id) >= units:
-                ats = view.ats(item_id)
+            if self._shown(item_id, pickup) >= units:
+                ats = view.ats(item_id) if pickup is None else self._shelves.offer(item_id, pickup)
                 wishes += [Wish(f"{number}.{nth}", sku, item_id, nth, ats) for nth in range(1, units + 1)]
             else:
-                self._lose(item_id, sku, units)
+                self._lose(sku, units, pickup)
         if not wishes:
             return
         self._number += 1
         order = Order(f"{self.channel.id}-{self._number}", self.channel.id, visit.at, wishes, visit.luck)
-        if self._asks_first:
+        order.pickup = pickup
+        if self._asks_first and box.process.is_up:
             self._check_out(order)
         else:
             self._take(order)
 
-    def _lose(self, item_id: int, sku: str, units: int) -> None:
-        why = why_lost(self.box, self.channel.id, item_id, sku, units)
+    def _pickup(self, visit: Visit) -> int | None:
+        """The store where the customer wants to fetch it."""
+        if visit.luck[5] >= self.channel.pickups:
+            return None
+        names = self.box.store_names
+        return self.box.place_ids[names[int(visit.luck[6] * len(names))]]
+
+    def _shown(self, item_id: int, pickup: int | None) -> int:
+        """What the customer sees."""
+        door = self.box.doors[self.channel.id]
+        return door.shown(item_id) if pickup is None else self._shelves.shown(item_id, pickup)
+
+    def _lose(self, sku: str, units: int, pickup: int | None) -> None:
+        why = why_lost(self.box, self.channel.id, sku, units, pickup)
         if why is None:
             self.box.measures.sold_out += units
         else:
@@ -118,15 +135,12 @@ class Customers:
 
     def _check_out(self, order: Order) -> None:
         box = self.box
-        if not box.process.is_up:
-            box.measures.lost[order.channel, "hub away", "the hub was down"] += len(order.wishes)
-            return
         answer = box.course.reserve(order, order.ref, order.wishes)
         if isinstance(answer, Refused):
             short = {entry.asked.line for entry in answer.short}
             for wish in order.wishes:
                 if wish.line in short:
-                    self._lose(wish.item_id, wish.sku, 1)
+                    self._lose(wish.sku, 1, order.pickup)
             return
         self._count(order)
         if order.luck[0] < self.channel.abandoned:
@@ -149,7 +163,7 @@ class Customers:
         box = self.box
         self._count(order)
         door = box.doors[order.channel]
-        for wish in order.wishes:
+        for wish in order.wishes if order.pickup is None else ():
             door.unfetched[wish.item_id] = door.unfetched.get(wish.item_id, 0) + 1
         every = self.channel.feed_minutes * MINUTE or SECOND
         every = max(every, box.batch_every)
@@ -160,9 +174,37 @@ class Customers:
         if door.in_brownout() or not box.process.is_up:
             box.agenda.plan(max(door.refuses_until, box.process.up_at) + SECOND, self._fetch, order)
             return
-        for wish in order.wishes:
+        for wish in order.wishes if order.pickup is None else ():
             door.unfetched[wish.item_id] -= 1
         box.course.take_in(order)
+
+
+class Shelves:
+    """What a channel says of one store: what the hub offers there, or what its last batch said."""
+
+    def __init__(self, box: "Box") -> None:
+        self._box = box
+        self._copied: dict[PositionKey, Position] = {}
+        self._copied_at = -1
+
+    def shown(self, item_id: int, location_id: int) -> int:
+        box = self._box
+        if not box.batch_every:
+            return self.offer(item_id, location_id)
+        at = box.agenda.now // box.batch_every
+        if at != self._copied_at:
+            self._copied_at, self._copied = at, dict(box.hub.memory.positions)
+        return self._offered(self._copied.get((item_id, location_id)), location_id)
+
+    def offer(self, item_id: int, location_id: int) -> int:
+        """What the hub offers now."""
+        return self._offered(self._box.hub.memory.positions.get((item_id, location_id)), location_id)
+
+    def _offered(self, position: Position | None, location_id: int) -> int:
+        view = self._box.view
+        if position is None or location_id in view.dark:
+            return 0
+        return self._box.rules.offer(position, view.safety_stock)
 
 
 class Course:
@@ -186,7 +228,9 @@ class Course:
             channel_id=box.channel_ids[order.channel],
             channel=order.channel,
             order_ref=ref,
-            asked=tuple(Asked(wish.line, wish.item_id, wish.sku, 0, 1) for wish in wishes),
+            asked=tuple(
+                Asked(wish.line, wish.item_id, wish.sku, 0, 1, pickup=order.pickup) for wish in wishes
+            ),
             terms=terms,
             all_or_nothing=whole,
         )
@@ -297,6 +341,9 @@ class Course:
             Release(short.reservation_id, key=f"short-{wish.line}", reason="short pick", lines=lines)
         )
         if order.is_cancelled:
+            return
+        if order.pickup is not None:  # the customer stands in this store
+            self._disappoint(order, wish, short.why)
             return
         ref = f"{order.ref}/{len(order.reservations) + 1}"
         answer = self.reserve(order, ref, [wish], without=short.location_id)

@@ -51,6 +51,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     feed_minutes: int = 0  # its orders reach us this late at most; 0: at checkout
     calls_per_s: float = 10.0
     numbers_per_call: int = 100
+    pickups: float = 0.0  # part of the orders that customers fetch in a store that they choose
     abandoned: float = 0.08
     cancelled: float = 0.03
 

@@ -29,6 +29,7 @@ class Witness:
 
     def __init__(self, trace: Trace) -> None:
         self.records: dict[Key, Record] = {}
+        self.behind: dict[str, int] = {}  # how many of them, by sender
         self.clashes: dict[int, Told] = {}  # refused under a name that another fact has
         self.mended: set[int] = set()  # of those: said again under a name of their own
         self.said_number = 0
@@ -43,13 +44,15 @@ class Witness:
         """Somebody reports a fact."""
         self.said_number += 1
         self.pending[id(told)] = told
+        self.behind[told.sender] = self.behind.get(told.sender, 0) + 1
         self.records.setdefault(told.key, Record(told))
 
     def answered(self, told: Told, arrived: int, outcome: Outcome, *, is_acked: bool) -> None:
         """The hub has decided about a fact that arrived then."""
         self._trace.note(arrived, outcome, *told.key)
         record = self.records[told.key]
-        self.pending.pop(id(told), None)
+        if self.pending.pop(id(told), None) is not None:
+            self.behind[told.sender] -= 1
         if outcome not in TAKEN:
             if outcome == "conflict":
                 self.clashes[id(told)] = told
@@ -76,7 +79,7 @@ class Witness:
 
     def is_behind(self, place: str) -> bool:
         """Whether somebody there has said what the hub does not know."""
-        return any(told.sender == place for told in self.pending.values())
+        return bool(self.behind.get(place))
 
     def _first(self, told: Told, arrived: int) -> None:
         lag = arrived - told.at

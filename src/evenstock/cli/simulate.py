@@ -1,0 +1,187 @@
+"""simulate: try a policy on an estate in a box, before you use it on your own."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+from rich.table import Table
+
+from evenstock.cli.progress import stepping
+from evenstock.cli.talk import Exit, Json, answer_json, fail, out, say
+from evenstock.estate.box.charts import frontier
+from evenstock.estate.box.comparison import Comparison, Estimate, by_cause, compare
+from evenstock.estate.box.estates import ESTATES
+from evenstock.estate.box.minimise import PLAYS_MAX, case, retold, smallest
+from evenstock.estate.box.page import page
+from evenstock.estate.box.policies import POLICIES, Policy
+from evenstock.estate.box.scenario import Scenario
+from evenstock.estate.box.trials import play_all, trials_of
+
+SEEDS_MAX: Final = 10_000
+HOURS_MAX: Final = 240.0
+MINIMISED_WITHIN_S: Final = 60.0
+FINDINGS_SHOWN: Final = 8
+LINES_SHOWN: Final = 60
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(simulate)
+
+
+def simulate(
+    estate: Annotated[str | None, typer.Argument(help="Which estate; without one, all are listed.")] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="How it is run; repeat to compare. Default: all.")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=SEEDS_MAX, help="How many days are played, each from its own seed.")
+    ] = 5,
+    first: Annotated[int, typer.Option(min=0, help="The first seed.")] = 1,
+    hours: Annotated[
+        float | None,
+        typer.Option(min=0.5, max=HOURS_MAX, help="How long a day is; default: the estate's own."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Plays at the same time; default: one a processor.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with charts and tables.")] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Write the chart alone: oversell against lost sales.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Play days of a whole estate in memory, under several policies, with the same customers under each.
+
+    The hub in it runs the rules of production. A referee who knows the truth judges every play: exit 3 when it finds that
+    books, channels, orders or facts do not agree. Then the smallest scenario that still fails is told, line by line.
+    """
+    if estate is None:
+        _list(as_json=as_json)
+        return
+    scenario, policies = _estate(estate), _policies(policy)
+    if hours is not None:
+        scenario = msgspec.structs.replace(scenario, hours=hours)
+    trials = trials_of(scenario, policies, range(first, first + seeds))
+    results = []
+    with stepping(f"{scenario.name}: {seeds} seeds, {len(policies)} policies", len(trials)) as step:
+        for result in play_all(trials, processes):
+            results.append(result)
+            step()
+    found = compare(scenario, policies, results)
+    _write(found, html, svg, _command(scenario, policies, seeds, first, hours))
+    if as_json:
+        answer_json(found)
+    else:
+        _show(found)
+    if found.findings:
+        _explain(scenario, found)
+        raise typer.Exit(Exit.PROBLEMS)
+
+
+def _estate(name: str) -> Scenario:
+    if name not in ESTATES:
+        fail(f"There is no estate {name!r}. There are: {', '.join(ESTATES)}.", Exit.USAGE)
+    return ESTATES[name]
+
+
+def _policies(names: list[str] | None) -> list[Policy]:
+    wanted = list(dict.fromkeys(names or POLICIES))
+    for name in wanted:
+        if name not in POLICIES:
+            fail(f"There is no policy {name!r}. There are: {', '.join(POLICIES)}.", Exit.USAGE)
+    return [POLICIES[name] for name in wanted]
+
+
+def _list(*, as_json: bool) -> None:
+    if as_json:
+        answer_json({
+            "estates": {name: found.words for name, found in ESTATES.items()},
+            "policies": {name: found.words for name, found in POLICIES.items()},
+        })  # fmt: skip
+        return
+    for title, entries in (("estates", ESTATES), ("policies", POLICIES)):
+        out.print(title)
+        for name, entry in entries.items():
+            out.print(f"  {name:18} {entry.words}", markup=False)
+
+
+def _command(scenario: Scenario, policies: list[Policy], seeds: int, first: int, hours: float | None) -> str:
+    """The command that makes the same again."""
+    chosen = "".join(f" --policy {policy.name}" for policy in policies)
+    more = (f" --first {first}" if first != 1 else "") + (f" --hours {hours:g}" if hours is not None else "")
+    return f"evenstock simulate {scenario.name}{chosen} --seeds {seeds}{more}"
+
+
+def _write(found: Comparison, html: Path | None, svg: Path | None, command: str) -> None:
+    for path, text in ((html, page(found, command)), (svg, frontier(found))):
+        if path is None:
+            continue
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            fail(f"{path} cannot be written: {error.strerror}.", Exit.USAGE)
+        say(f"written: {path}")
+
+
+def _show(found: Comparison) -> None:
+    out.print(
+        f"{found.words}; {found.hours:g} h, {len(found.seeds)} seeds, {found.facts:,} facts", markup=False
+    )
+    table = Table(box=None, pad_edge=False)
+    for heading in (
+        "policy",
+        "oversold of 10,000",
+        "lost of 10,000",
+        "channel lag p95",
+        "oversold, why",
+        "lost, why",
+    ):
+        table.add_column(heading, justify="right" if "of" in heading or "lag" in heading else "left")
+    for each in found.policies:
+        table.add_row(
+            each.policy,
+            _figure(each.oversold),
+            _figure(each.lost),
+            f"p95 {each.source_lag_p95_s.mean:,.0f} s",
+            f"p95 {each.channel_lag_p95_s.mean:,.0f} s",
+        )
+    out.print(table)
+    for each in found.policies:
+        out.print(f"{each.policy}: {each.words}", markup=False)
+        for title, causes in (("oversold", each.oversold_by), ("lost", each.lost_by)):
+            out.print(f"  {title}: {_parts(by_cause(causes)) or 'none'}", markup=False)
+    if not found.findings:
+        out.print("✓ after every play, books, channels, orders and facts agreed with the truth")
+
+
+def _figure(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.mean:,.1f}"
+    return f"{estimate.mean:,.1f} ±{estimate.high - estimate.mean:,.1f}"
+
+
+def _parts(causes: dict[str, float]) -> str:
+    return ", ".join(f"{cause} {rate:,.1f}" for cause, rate in causes.items() if rate >= 0.05)
+
+
+def _explain(scenario: Scenario, found: Comparison) -> None:
+    """What the referee found, and the smallest story in which it happens."""
+    for seed, policy, finding in found.findings[:FINDINGS_SHOWN]:
+        say(f"✕ seed {seed}, {policy}: {finding.check}: {finding.words}")
+    if len(found.findings) > FINDINGS_SHOWN:
+        say(f"  and {len(found.findings) - FINDINGS_SHOWN} more")
+    seed, policy, _ = found.findings[0]
+    failing = case(scenario, seed, POLICIES[policy])
+    if failing is None:
+        return
+    until = time.monotonic() + MINIMISED_WITHIN_S
+    say("looking for the smallest scenario that still fails …")
+    small = smallest(failing, enough=lambda plays: plays >= PLAYS_MAX or time.monotonic() > until)
+    say(
+        f"seed {seed}, {policy}, {small.scenario.stores.number} stores, {small.scenario.hours:g} h, {len(small.faults)} faults: {small.finding.words}"
+    )
+    told = retold(small)
+    for line in told[-LINES_SHOWN:]:
+        say(f"  {line}")
