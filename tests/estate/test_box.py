@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from bugs import AT_NIGHT, BUGS, WHEN_DARK, Plant, buffered_fact_lost
 
+from estate.bugs import AT_NIGHT, BUGS, WHEN_DARK, Plant, buffered_fact_lost
 from evenstock.estate.box.agenda import HOUR, MINUTE
 from evenstock.estate.box.box import Box
 from evenstock.estate.box.calendar import calendar
@@ -53,7 +53,7 @@ def turns(scenario: Scenario, seeds: range) -> list[Trial]:
 def test_the_same_seed_plays_the_same_day_in_two_processes_that_hash_differently() -> None:
     def hashed(seed_of_hashes: str) -> str:
         environ = os.environ | {"PYTHONHASHSEED": seed_of_hashes}
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own program
             [sys.executable, "-c", HASH], env=environ, capture_output=True, text=True, check=True, timeout=60
         )
         return done.stdout
