@@ -1,16 +1,19 @@
 """The reference pages that are made from the code; run as a program it writes them, the tests compare them."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import typer
 
+from evenstock import clock
 from evenstock.api.app import OPERATIONS
 from evenstock.api.openapi import schema_hook
 from evenstock.cli import edge
+from evenstock.connectors.faults import KINDS
+from evenstock.connectors.found import sandboxes as sandboxes_found
 from evenstock.core.bodies import BODY_BYTES_MAX
 from evenstock.core.errors import MEANINGS
 from evenstock.core.events import EVENT_TYPES
@@ -150,11 +153,34 @@ def _agent_limits() -> Iterator[tuple[str, str, str]]:
     yield "other forwarded events, archived files", "`--keep-days`", "removed"
 
 
+def sandboxes() -> Iterator[str]:
+    """Every sandbox, its faults and its controls."""
+    yield from ("# Sandboxes", "", MADE, "")
+    yield "How to use them: [rehearse against a sandbox](../how-to/rehearse-against-a-sandbox.md). `evenstock sandbox NAME` runs one."
+    yield from ("", "## Faults of every sandbox", "", *_table("fault", KINDS))
+    yield from ("", "## Controls of every sandbox", "")
+    yield "`GET /sandbox/state` is all that it remembers, `GET /sandbox/log` what was asked of it, `GET` and `PUT /sandbox/faults` its faults:"
+    yield "`rates` (chance by kind), `next` (strike first, one a request), `on` (only operations that hold this text), `slow_s`,"
+    yield "`retry_after_s`, `seed`. The others are `POST`ed, with JSON."
+    for name, make in sorted(sandboxes_found().items()):
+        sandbox = make(clock.now)
+        yield from ("", f"## {name}", "", *_table("fault of its own", sandbox.kinds), "")
+        controls = {f"POST /sandbox/{name}": str(inspect.getdoc(do)) for name, do in sandbox.controls.items()}
+        yield from _table("control", controls)
+
+
+def _table(head: str, rows: Mapping[str, str]) -> Iterator[str]:
+    yield from (f"| {head} | |", "|---|---|")
+    for name, words in rows.items():
+        yield f"| `{name}` | {' '.join(words.split())} |"
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "errors.md": errors,
     "events.md": events,
     "api.md": api,
     "store-agent.md": store_agent,
+    "sandboxes.md": sandboxes,
 }
 
 

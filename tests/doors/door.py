@@ -208,10 +208,10 @@ async def opened(database: Database, *, body_within_s: float = 30.0, **limits: A
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Ask until it is so; what is asked takes its own time."""
+    """Ask until it is so, with a turn for everything else between two questions."""
     async with asyncio.timeout(DEADLINE_S):
-        while not await condition():
-            pass
+        while not await condition():  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager

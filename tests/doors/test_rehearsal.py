@@ -88,7 +88,7 @@ async def test_the_page_does_what_it_says(database: Database, tmp_path: Path) ->
 
 
 async def test_on_a_bad_day_too(database: Database, tmp_path: Path) -> None:
-    rates = dict.fromkeys(("429-bare", "500", "500-after", "cut", "cut-after", "html", "edited"), 0.08)
+    rates = dict.fromkeys(("429-bare", "500", "500-after", "cut", "cut-after", "html", "edited"), 0.02)
     async with served(ShopifySandbox(clock.now), seed=7) as shop:
         allowed = [shop.url.removeprefix("http://")]
         async with opened(

@@ -280,31 +280,35 @@ class ShopifySandbox:
     # the control
 
     def _stock(self, given: Any) -> Controlled:
-        """As the merchant edits by hand."""
+        """What the merchant edits by hand: items come to be, and show this many at a location."""
         for each in msgspec.convert(given, list[_Stocked]):
             self._store.stocked(each.sku, each.location, each.available)
         return Controlled({"locations": self.state.locations, "items": self.state.items})
 
     def _order(self, given: Any) -> Controlled:
+        """A customer orders: what is available there becomes committed, and `orders/create` goes to the hub."""
         asked = msgspec.convert(given, _Ordered)
         order = self._store.order(asked.location, [(line.sku, line.quantity) for line in asked.lines])
         return self._told(order, "orders/create", self._payload(order))
 
     def _fulfil(self, given: Any) -> Controlled:
-        """The goods leave the location."""
+        """The goods of an order leave the location, and `fulfillments/create` goes to the hub."""
         order = self._store.end(msgspec.convert(given, _OfOrder).order, "fulfilled")
         return self._told(order, "fulfillments/create", self._fulfillment(order))
 
     def _cancel(self, given: Any) -> Controlled:
+        """An order is cancelled: what it held is available again, and `orders/cancelled` goes to the hub."""
         order = self._store.end(msgspec.convert(given, _OfOrder).order, "cancelled")
         return self._told(order, "orders/cancelled", self._payload(order))
 
     def _hub(self, given: Any) -> Controlled:
+        """Where webhooks go, and the secret they are signed with; until then none is sent."""
         asked = msgspec.convert(given, _Hub)
         self.state.hub, self.state.hub_secret = asked.url, asked.secret
         return Controlled({"hub": asked.url})
 
     def _points(self, given: Any) -> Controlled:
+        """The bucket that questions are paid from: what is in it, what it holds, what comes back each second."""
         asked = msgspec.convert(given, _Points)
         self.state.points, self.state.points_max, self.state.points_per_s = (
             asked.available,

@@ -23,26 +23,34 @@ VOIDED_AFTER: Final = 10 * SECOND
 
 
 class Register:
-    """A till: its name, its installation, its number, and how wrong its clock is."""
+    """A till: the name on it, its installation, its number, and how wrong its clock is."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.epoch = 1
         self.number = 0
         self.clock_error = 0  # µs
-        self.poses_as: Register | None = None  # another whose name it took
+        self._given = name
+        self._installations = 1
+
+    @property
+    def is_clone(self) -> bool:
+        """Whether it goes by another's name."""
+        return self.name != self._given
 
     def next_number(self) -> tuple[str, int, int]:
         """Name, epoch and number of the next ticket."""
         self.number += 1
-        if self.poses_as is not None:
-            return self.poses_as.name, self.poses_as.epoch, self.number
         return self.name, self.epoch, self.number
 
+    def copy(self, other: "Register") -> None:
+        """It is set up from a copy of another's disk: name, installation and number."""
+        self.name, self.epoch, self.number = other.name, other.epoch, other.number
+
     def install(self) -> None:
-        """A new installation: its numbers begin again."""
-        self.epoch += 1
-        self.number = 0
+        """A new installation under its own name: its numbers begin again."""
+        self._installations += 1
+        self.name, self.epoch, self.number = self._given, self._installations, 0
 
 
 class Store(Place):
@@ -57,6 +65,7 @@ class Store(Place):
         self.skus = [box.skus[rank] for rank in carried]
         self._levels = dict(zip(self.skus, levels(carried, what.level), strict=True))
         self.registers = [Register(str(number)) for number in range(1, what.registers + 1)]
+        self.had_clone = False  # from then on a void would not know whose ticket it takes back
         self._shrink = stream(box.seed, name, "shrink")
         self._counting = stream(box.seed, name, "counting")
         self._demand = Demand(box.seed, name, self._rate, Wishes(self.skus, carried, box.scenario.promotion))
@@ -101,7 +110,7 @@ class Store(Place):
         told = self._ring_up(given, register)
         if visit.luck[1] < self.what.misscans:
             self._misscan(given[0][0], visit.luck[2])
-        if visit.luck[3] < self.what.mistakes and not self.has_clone:
+        if visit.luck[3] < self.what.mistakes and not self.had_clone:
             self._by_mistake(given[:1], register, visit.luck[2])
         if visit.luck[4] < self.what.returns:
             self._will_come_back(told, given[0][0], visit.luck)
@@ -121,22 +130,17 @@ class Store(Place):
         self.line.send(told)
         return told
 
-    @property
-    def has_clone(self) -> bool:
-        """Whether two registers go by one name: a void would not know whose ticket it takes back."""
-        return any(register.poses_as is not None for register in self.registers)
-
     def clone(self) -> None:
         """The second register is set up from a copy of the first."""
         first, second = self.registers[:2]
-        if second.poses_as is None:
-            second.poses_as, second.number = first, first.number
+        if not second.is_clone:
+            second.copy(first)
+            self.had_clone = True
 
     def unmask(self) -> None:
         """It gets a name of its own again, and a new installation."""
         second = self.registers[1]
-        if second.poses_as is not None:
-            second.poses_as = None
+        if second.is_clone:
             second.install()
 
     def _misscan(self, scanned: str, luck: float) -> None:
