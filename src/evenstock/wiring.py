@@ -136,7 +136,7 @@ async def hub(
         await promiser.start()
         vault = vault or Vault(None, os.environ)
         connections = Connections(pool, vault)
-        translator = Translator(database, connections, writer, clock.now)
+        translator = Translator(database, connections, writer, clock.now, tag)
         inbox = Inbox(database, connections, clock.now, translator.wake, give_up_s=give_up_s)
         await inbox.start()
         await translator.start()

@@ -169,7 +169,7 @@ async def test_a_hub_that_is_overloaded_costs_a_message_no_try(database: Databas
         await hub.translator.stop()
         await arrive(db, ticket("T-1", sold("A")))
         writer: Any = Overloaded(hub.writer, 2)
-        translator = Translator(database, hub.connections, writer, clock.now)
+        translator = Translator(database, hub.connections, writer, clock.now, hub.tag)
         await translator.start()
         assert await settled(db) == [("translated", None, 1)]
         await translator.stop()
@@ -193,7 +193,7 @@ async def test_a_connector_that_fails_makes_a_dead_letter_and_stops_nothing(data
     async with wiring.hub(database) as hub:
         await hub.translator.stop()
         await arrive(db, ticket("T-1", sold("A")), ticket("T-2", sold("A")))
-        translator = Translator(database, Failing(hub.pool, Vault(None, {})), hub.writer, clock.now)
+        translator = Translator(database, Failing(hub.pool, Vault(None, {})), hub.writer, clock.now, hub.tag)
         await translator.start()
         assert await settled(db) == [("dead", "connector.fault", 1)] * 2
         await translator.stop()

@@ -20,11 +20,13 @@ from evenstock.api import (
     reading,
     reservations,
     streams,
+    traces,
 )
 from evenstock.api.auth import Keys
 from evenstock.api.openapi import document
 from evenstock.api.operation import Call, Operation
 from evenstock.api.routing import Api, Endpoint
+from evenstock.core.tracing.ids import trace_id_of, traceparent
 from evenstock.pipeline.hub import Hub
 
 OPERATIONS: Sequence[Operation] = (
@@ -38,6 +40,7 @@ OPERATIONS: Sequence[Operation] = (
     *exposures.OPERATIONS,
     *streams.OPERATIONS,
     *reading.OPERATIONS,
+    *traces.OPERATIONS,
     *health.OPERATIONS,
 )
 
@@ -74,7 +77,10 @@ def _endpoint(operation: Operation, hub: Hub, keys: Keys, body_within_s: float) 
         elif operation.raw_body:
             body = await bodies.read_raw(request, within_s=body_within_s)
         response = await operation.handler(Call(hub, request, key, body))
-        response.headers["X-Request-Id"] = problems.request_id(request)
+        number = problems.request_id(request)
+        response.headers["X-Request-Id"] = number
+        if (trace_id := trace_id_of(request.headers.get("traceparent"))) is not None:
+            response.headers["traceparent"] = traceparent(trace_id, number[-16:])
         return response
 
     return endpoint

@@ -14,7 +14,9 @@ from evenstock.pipeline.receive import receive
 async def post_events(call: Call) -> Response:
     hub = call.hub
     await hub.clocks.hear(call.caller, call.request.headers)
-    applied = await receive(hub.writer, hub.sources, hub.pool, call.caller, call.body, hub.now())
+    applied = await receive(
+        hub.writer, hub.sources, hub.pool, call.caller, call.body, hub.now(), call.trace_id
+    )
     if applied.results and all(
         result.outcome == "rejected" and result.code in HOSTILE for result in applied.results
     ):

@@ -4,20 +4,23 @@ import msgspec
 from starlette.responses import Response
 
 from evenstock.api.operation import TEXT, Call, Operation, Parameter, respond
+from evenstock.core.tracing.ids import derived
 from evenstock.postgres.inbox import public_message_id
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """Under which id the message is kept, and whether it was there before."""
+    """Under which id the message is kept, whether it was there before, and the trace of all that comes of it."""
 
     id: str
     duplicate: bool
+    trace_id: str
 
 
 async def post_hook(call: Call) -> Response:
     headers = {name.lower(): value for name, value in call.request.headers.items()}
     kept = await call.hub.inbox.receive(call.request.path_params["connection"], headers, call.body)
-    return respond(Taken(public_message_id(kept.message_id), kept.duplicate), 202)
+    trace_id = kept.trace_id or derived(call.hub.tag, "message", kept.message_id)
+    return respond(Taken(public_message_id(kept.message_id), kept.duplicate, trace_id), 202)
 
 
 OPERATIONS = (

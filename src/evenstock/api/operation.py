@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from evenstock.core.errors import Refusal
 from evenstock.core.reading import problem_of, read_json, repeated_name
+from evenstock.core.tracing.ids import trace_id_of
 from evenstock.pipeline.hub import Hub
 from evenstock.postgres.keys import ApiKey
 
@@ -27,6 +28,11 @@ class Call(msgspec.Struct, frozen=True):
     request: Request
     key: ApiKey | None
     body: bytes
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that the caller says this call belongs to."""
+        return trace_id_of(self.request.headers.get("traceparent"))
 
     @property
     def caller(self) -> ApiKey:

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from evenstock.core.errors import MEANINGS, Problem, Refusal
-from evenstock.core.intake import trace_id_of
 from evenstock.core.problems import MEDIA_TYPE, document_of, encoded
+from evenstock.core.tracing.ids import trace_id_of
 from evenstock.postgres import faults
 
 log = structlog.get_logger()

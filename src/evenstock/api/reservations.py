@@ -15,6 +15,7 @@ from evenstock.core.names import internal_id
 from evenstock.core.quantity import PATTERN, Quantity, read
 from evenstock.core.reading import is_identifier
 from evenstock.core.reservations import Confirm, Release, ReservationTold, told
+from evenstock.core.tracing.ids import derived
 from evenstock.pipeline.promise import No, WantAllocate, Wanted, WantedLine, WantReserve
 from evenstock.postgres import promises
 
@@ -94,6 +95,7 @@ async def post_reservations(call: Call) -> Response:
             expires_in=None if body.expires_in_s is None else timedelta(seconds=body.expires_in_s),
             request=None if key is None else (call.caller.key_id, key),
             digest=_digest(body) if key is not None else b"",
+            trace_id=call.trace_id,
         ),
     )
 
@@ -138,7 +140,7 @@ async def get_reservation(call: Call) -> Response:
                 "reservation.not_found", f"There is no reservation {call.request.path_params['id']}."
             )
         names = await hub.names.read(db, {claim.location_id for claim in found.claims})
-    return respond(told(found, names, hub.now()))
+    return respond(_traced(call, told(found, names, hub.now())))
 
 
 async def _answer(call: Call, wanted: Wanted) -> Response:
@@ -150,7 +152,15 @@ async def _answer(call: Call, wanted: Wanted) -> Response:
             else b"{}"
         )
         return problems.answer(call.request, found.problem, members=members)
-    return respond(found.reservation, 201 if found.is_new else 200)
+    return respond(_traced(call, found.reservation), 201 if found.is_new else 200)
+
+
+def _traced(call: Call, found: ReservationTold) -> ReservationTold:
+    """With the trace id that follows from its number, where its caller gave none."""
+    number = internal_id(found.id)
+    if found.trace_id is not None or number is None:
+        return found
+    return msgspec.structs.replace(found, trace_id=derived(call.hub.tag, "reservation", number))
 
 
 def _id(call: Call) -> int:

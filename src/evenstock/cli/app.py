@@ -18,6 +18,7 @@ from evenstock.cli import (
     sandbox,
     secret,
     simulate,
+    trace,
     truth,
 )
 from evenstock.cli.talk import Exit, fail
@@ -37,6 +38,7 @@ running.register(app)
 importing.register(app)
 config.register(app)
 truth.register(app)
+trace.register(app)
 bench.register(app)
 sandbox.register(app)
 simulate.register(app)

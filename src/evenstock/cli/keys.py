@@ -37,6 +37,7 @@ SCOPES = (
     "exposures:read",
     "movements:read",
     "exceptions:read",
+    "traces:read",
     "messages:read",
     "messages:write",
     "metrics:read",

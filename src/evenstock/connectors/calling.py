@@ -46,7 +46,9 @@ async def call(  # noqa: PLR0913 - the parts of a request
     if world.http is None:
         raise Failed(Unauthorized("This process has no way out to other systems."))
     try:
-        reply = await world.http.request(method, url, headers=headers or {}, body=body, timeout_s=timeout_s)
+        reply = await world.http.request(
+            method, url, headers=_traced(world, headers or {}), body=body, timeout_s=timeout_s
+        )
     except NotAllowed as error:
         raise Failed(Unauthorized(_cut(str(error)))) from error
     except NotSent as error:
@@ -56,6 +58,10 @@ async def call(  # noqa: PLR0913 - the parts of a request
     if 200 <= reply.status < 300 or reply.status in takes:
         return reply
     raise Failed(_meaning(reply, changes=changes))
+
+
+def _traced(world: World, headers: Mapping[str, str]) -> Mapping[str, str]:
+    return headers if world.traceparent is None else {**headers, "traceparent": world.traceparent}
 
 
 def json_of(reply: Reply, *, changes: bool) -> Any:

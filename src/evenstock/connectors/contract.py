@@ -333,12 +333,16 @@ class Secrets(Protocol):
 
 
 class World(msgspec.Struct, frozen=True):
-    """What a connector may reach. `memory` is what it may remember from call to call of one connection, until it is gone."""
+    """What a connector may reach. `memory` is what it may remember from call to call of one connection, until it is gone.
+
+    `traceparent` is of what is told in this call (W3C), and goes out with every request of it.
+    """
 
     http: Http | None
     files: Files
     secrets: Secrets | None = None
     memory: dict[str, Any] = msgspec.field(default_factory=dict)
+    traceparent: str | None = None
 
 
 # The connector ---------------------------------------------------------------------------------------------------------

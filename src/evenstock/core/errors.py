@@ -88,6 +88,9 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("connection.settings", 422, "The settings do not fit the connector", "Correct the setting that the pointer names; the connector's README lists them."),
         Meaning("secret.unknown", 503, "A secret is not there", "Store it with `evenstock secrets set NAME`, or set the environment variable; nothing is lost meanwhile.", retryable=True),
         Meaning("secret.unusable", 503, "A secret cannot be used", "Store it again with `evenstock secrets set NAME`.", retryable=True),
+        # traces
+        Meaning("trace.not_found", 404, "Nothing is known of it", "Check the id, and whether the message or event was answered as accepted; ids are compared exactly."),
+        Meaning("trace.ambiguous", 409, "Several sources have an event of this id", "Name the source that you mean."),
         # json, http
         Meaning("json.malformed", 400, "Not JSON", "Send UTF-8 JSON (RFC 8259)."),
         Meaning("json.repeated_name", 422, "A name stands twice in one JSON object", "Send each name once."),

@@ -4,7 +4,6 @@ Everything is normalised here, once, from configuration only (C3): a fact must n
 arrive. Lines whose master is missing are held by the line (D5); what is malformed is refused as a whole.
 """
 
-import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeGuard
@@ -35,9 +34,9 @@ from evenstock.core.ledger import KnownLine, Move, Scope, moves_for
 from evenstock.core.masters import Item, Location, Masters
 from evenstock.core.names import internal_id
 from evenstock.core.quantity import Factor, units
+from evenstock.core.tracing.ids import trace_id_of
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # ahead of ours, before we speak of skew (D5)
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 TimeBasis = Literal["source", "received", "skewed"]
 LINES_ALL = None
@@ -101,6 +100,7 @@ class Fact(msgspec.Struct, kw_only=True):
     time_basis: TimeBasis
     received_at: datetime
     trace_id: str | None
+    ticket: str | None = None  # the number on the customer's receipt
     body: bytes
     moves: list[Move] = []
     counts: list[Counted] = []
@@ -139,6 +139,7 @@ def prepare(
         time_basis=time_basis,
         received_at=received_at,
         trace_id=trace_id_of(event.traceparent),
+        ticket=getattr(event.data, "ticket", None),
         body=body,
     )
     if event.sequence is not None:
@@ -146,11 +147,11 @@ def prepare(
         fact.epoch = "" if event.epoch is None else str(event.epoch)
         fact.stream = stream_of(event)
     if is_void(event):
-        fact.target = _reference(event.data.target, event.source)
+        fact.target = reference(event.data.target, event.source)
         fact.goods = event.data.goods if isinstance(event, FactVoided) else "count"
         return fact
     if type(event) is ReturnReceived and event.data.original is not None:
-        fact.original = _reference(event.data.original, event.source)
+        fact.original = reference(event.data.original, event.source)
     if type(event) is ShipmentConfirmed:
         fact.order = _order(event)
     _resolve(fact, event, masters, only)
@@ -176,14 +177,8 @@ def _instant(time: datetime | None, received_at: datetime) -> tuple[datetime, Ti
     return time, "source"
 
 
-def trace_id_of(traceparent: str | None) -> str | None:
-    """The trace id of a W3C traceparent; a malformed one is as good as none."""
-    if traceparent is None or (match := _TRACEPARENT.fullmatch(traceparent)) is None:
-        return None
-    return None if set(match[1]) == {"0"} else match[1]
-
-
-def _reference(target: str | FactRef, source: str) -> FactRef:
+def reference(target: str | FactRef, source: str) -> FactRef:
+    """What a void or a return names: a fact of its own source, or of the one it says."""
     return target if isinstance(target, FactRef) else FactRef(source, target)
 
 

@@ -19,3 +19,18 @@ def internal_id(text: str) -> int | None:
     ):
         return None
     return int(digits)
+
+
+def dispatch_id(tag: str, channel_id: int, item_id: int, version: int) -> str:
+    """The key under which a channel is told a number, the same in each try: `9f2c4a1700aa4b7e-3-17-4`."""
+    return f"{tag}-{channel_id}-{item_id}-{version}"
+
+
+def numbers_of(text: str, prefix: str, separator: str, count: int) -> tuple[int, ...] | None:
+    """The numbers behind a prefix of ours, as in `mov_17_0`; None when it is no such id."""
+    if not text.startswith(prefix):
+        return None
+    parts = text.removeprefix(prefix).split(separator)
+    if len(parts) != count or not all(part.isascii() and part.isdigit() for part in parts):
+        return None
+    return tuple(map(int, parts)) if max(map(len, parts)) <= DIGITS_MAX else None

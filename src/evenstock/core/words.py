@@ -44,14 +44,15 @@ _SENTENCES = {
 
 def movement_in_words(movement: Told) -> str:
     """`-2 sold 2 (pos-nl T-0107-88213)`: the change of what is on hand, what happened, and whose fact it was."""
-    sentence = _sentence(movement)
+    sentence = movement_sentence(movement)
     late = movement.recorded_at - movement.occurred_at
     if late > LATE_AFTER:
-        sentence += f", known {_duration(late)} later"
+        sentence += f", known {duration(late)} later"
     return f"{_change(movement):>6}  {sentence}  ({movement.source} {movement.key})"
 
 
-def _sentence(movement: Told) -> str:
+def movement_sentence(movement: Told) -> str:
+    """What happened, without whose fact it was: `sold 2`."""
     if movement.why in _SENTENCES:
         return _SENTENCES[movement.why].format(quantity=movement.quantity, to_place=movement.to_place)
     if movement.why == "adjustment":
@@ -85,7 +86,8 @@ def _change(movement: Told) -> str:
     return f"+{movement.quantity}" if into else f"-{movement.quantity}"
 
 
-def _duration(span: timedelta) -> str:
+def duration(span: timedelta) -> str:
+    """`20 min`, `3 h`, `2 days`."""
     minutes = int(span.total_seconds() // 60)
     if minutes < 120:
         return f"{minutes} min"

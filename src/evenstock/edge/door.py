@@ -12,9 +12,9 @@ from aiohttp import web
 
 from evenstock.core.bodies import check_head, check_size, unpack
 from evenstock.core.errors import MEANINGS, Problem, Refusal
-from evenstock.core.intake import trace_id_of
 from evenstock.core.problems import HOSTILE, MEDIA_TYPE, document_of, encoded
 from evenstock.core.reading import read_events
+from evenstock.core.tracing.ids import trace_id_of
 from evenstock.edge.keeper import Keeper, all_hostile
 from evenstock.edge.report import Report
 from evenstock.settings import LOOPBACK

@@ -16,6 +16,7 @@ from evenstock.core.intake import Fact, is_transfer, prepare
 from evenstock.core.masters import Masters
 from evenstock.core.ordering import is_seen
 from evenstock.core.reading import read_stored
+from evenstock.core.tracing.ids import derived
 from evenstock.pipeline import voids
 from evenstock.pipeline.draft import Changed, Done, Draft, MissingPositions, finish
 from evenstock.postgres import exceptions, ledger
@@ -37,6 +38,7 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     body: bytes  # canonical JSON
     connection_id: int
     received_at: datetime
+    trace_id: str | None = None  # of what it came in, where the event names none
 
 
 class HeldAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -217,13 +219,15 @@ def _named(incoming: Sequence[Incoming]) -> tuple[list[tuple[int, ItemRef]], lis
 
 
 def _fact(entry: Incoming, masters: Masters) -> Fact:
-    return prepare(
+    fact = prepare(
         entry.event,
         entry.body,
         connection_id=entry.connection_id,
         received_at=entry.received_at,
         masters=masters,
     )
+    fact.trace_id = fact.trace_id or entry.trace_id
+    return fact
 
 
 async def _before(db: Connection, draft: Draft, unique: Sequence[Fact]) -> dict[FactKey, ledger.StoredFact]:
@@ -304,13 +308,8 @@ async def _collect(db: Connection, draft: Draft, masters: Masters) -> None:
     await voids.relate(db, draft, masters, counts)
 
 
-def trace_id(tag: str, fact_id: int) -> str:
-    """The trace id of a fact whose sender gave none: this ledger's tag and the fact's number (W3C: 32 hex digits)."""
-    return f"{tag}{fact_id:016x}"
-
-
 def _repeated_answer(fact: Fact, repeat: _Repeat, head: Head, done: Done) -> Result:
-    trace = repeat.trace_id or trace_id(head.tag, repeat.fact_id)
+    trace = repeat.trace_id or derived(head.tag, "fact", repeat.fact_id)
     if repeat.same:
         return Result(fact.key, "duplicate", trace)
     exception_id = done.exception_ids["event.key_reused", f"key:{fact.source}:{fact.key}"]
@@ -333,7 +332,7 @@ _IGNORED: dict[str, OutcomeName] = {
 
 
 def _answer(fact: Fact, entry: Incoming, draft: Draft, done: Done) -> Result:
-    trace = fact.trace_id or trace_id(draft.head.tag, fact.fact_id)
+    trace = fact.trace_id or derived(draft.head.tag, "fact", fact.fact_id)
     status, reason = draft.statuses.get(fact.fact_id, ("applied", None))
     if status == "parked":
         return Result(fact.key, "parked", trace, None, "It takes effect when the fact it names arrives.")

@@ -26,11 +26,14 @@ from evenstock.connectors.contract import (
     RetryLater,
     Unauthorized,
     Unknown,
+    World,
 )
 from evenstock.connectors.found import fitting
 from evenstock.core.errors import Refusal
+from evenstock.core.names import dispatch_id
 from evenstock.core.quantity import as_number
 from evenstock.core.retry import wait_s
+from evenstock.core.tracing.ids import traceparent
 from evenstock.pipeline.expose import TROUBLES, subject
 from evenstock.pipeline.worlds import Worlds
 from evenstock.postgres import exceptions, lanes
@@ -143,7 +146,7 @@ class Dispatcher:
             settings = fitting(connector, connection.settings)
         except Refusal as refusal:
             return [Unauthorized(refusal.problem.detail)] * len(owed)
-        world = await self._worlds.of(connection.id, connection.settings)
+        world = _traced(await self._worlds.of(connection.id, connection.settings), owed)
         assert connector.publish is not None  # noqa: S101 - only such lanes are due
         try:
             async with asyncio.timeout(self._call_within_s):
@@ -167,7 +170,7 @@ class Dispatcher:
             code=owed.code or owed.sku,
             quantity=as_number(owed.units, owed.scale),
             version=owed.version,
-            key=f"{self._tag}-{owed.channel_id}-{owed.item_id}-{owed.version}",
+            key=dispatch_id(self._tag, owed.channel_id, owed.item_id, owed.version),
             ledger_seq=owed.ledger_seq,
             computed_at=owed.computed_at,
             trace_id=owed.trace_id,
@@ -189,6 +192,14 @@ class Dispatcher:
         if told.failures or not isinstance(outcome, RetryLater | Unknown):
             return now
         return now + timedelta(seconds=wait_s(owed.tries, self._chance()))
+
+
+def _traced(world: World, owed: Sequence[Owed]) -> World:
+    """A call goes out under the trace of the first of its numbers that has one; the log knows that of each."""
+    trace_id = next((each.trace_id for each in owed if each.trace_id is not None), None)
+    if trace_id is None:
+        return world
+    return msgspec.structs.replace(world, traceparent=traceparent(trace_id, secrets.token_hex(8)))
 
 
 def _tried(owed: Owed, outcome: Outcome, due_at: datetime) -> Tried:

@@ -18,6 +18,7 @@ from evenstock.connectors.contract import Hook
 from evenstock.connectors.signing import verify
 from evenstock.core.cards import masked
 from evenstock.core.errors import Refusal
+from evenstock.core.tracing.ids import trace_id_of
 from evenstock.pipeline.connections import Connection, Connections
 from evenstock.pipeline.link import GIVE_UP_S, Link
 from evenstock.postgres import inbox
@@ -146,5 +147,6 @@ def _arrival(
     }
     vouched = id_ if hook.scheme == "standard" else f"{kind}:{hashlib.sha256(stored).hexdigest()}"
     return Arrival(
-        connection.connection_id, connection.id, vouched, id_, kind, kept, stored, stored is not body, now
-    )
+        connection.connection_id, connection.id, vouched, id_, kind, kept, stored, stored is not body, now,
+        trace_id_of(headers.get("traceparent")),
+    )  # fmt: skip

@@ -69,6 +69,7 @@ class WantReserve(msgspec.Struct, frozen=True, kw_only=True):
     expires_in: timedelta | None = None
     request: RequestKey | None = None
     digest: bytes = b""
+    trace_id: str | None = None
 
 
 class WantAllocate(msgspec.Struct, frozen=True):
@@ -220,6 +221,7 @@ def _reserve(entry: WantReserve, masters: Masters, reservation_id: int) -> Reser
         expires_in=entry.expires_in,
         request=entry.request,
         digest=entry.digest,
+        trace_id=entry.trace_id,
     )
 
 

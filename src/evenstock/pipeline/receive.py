@@ -40,9 +40,15 @@ class Sources:
 
 
 async def receive(
-    writer: Writer, sources: Sources, pool: Pool, key: ApiKey, body: bytes, received_at: datetime
+    writer: Writer,
+    sources: Sources,
+    pool: Pool,
+    key: ApiKey,
+    body: bytes,
+    received_at: datetime,
+    trace_id: str | None = None,
 ) -> Applied:
-    """Read a body, apply its events, answer each in order.
+    """Read a body, apply its events, answer each in order. `trace_id` is of the request, for events that name none.
 
     Raises Refusal where nothing of the body can be used, or the hub takes nothing now.
     """
@@ -64,7 +70,7 @@ async def receive(
             )
             continue
         accepted.append(index)
-        incoming.append(Incoming(entry.event, entry.body, connection_id, received_at))
+        incoming.append(Incoming(entry.event, entry.body, connection_id, received_at, trace_id))
     if any(answer is not None for answer in answers):
         EVENTS.labels("rejected").inc(sum(answer is not None for answer in answers))
     applied = await writer.submit(incoming)

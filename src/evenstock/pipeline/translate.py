@@ -19,6 +19,7 @@ from evenstock.connectors.reading import EVENTS_MAX
 from evenstock.core.cards import masked
 from evenstock.core.errors import MEANINGS, Problem, Refusal
 from evenstock.core.reading import Received, Refused, read_event
+from evenstock.core.tracing.ids import derived
 from evenstock.pipeline.apply import Incoming, Result
 from evenstock.pipeline.connections import Connection, Connections
 from evenstock.pipeline.link import Link
@@ -61,6 +62,7 @@ class Translator:
         connections: Connections,
         writer: Writer,
         now: Callable[[], datetime],
+        tag: str,
         *,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
@@ -68,6 +70,7 @@ class Translator:
         self._connections = connections
         self._writer = writer
         self._now = now
+        self._tag = tag
         self._look_every_s = look_every_s
         self._wake = asyncio.Event()
         self._owed: list[int] = []  # tries that did not count
@@ -191,7 +194,13 @@ class Translator:
 
     async def _submit(self, read: Sequence[_Read]) -> None:
         incoming = [
-            Incoming(event.event, event.body, one.message.connection_id, one.message.received_at)
+            Incoming(
+                event.event,
+                event.body,
+                one.message.connection_id,
+                one.message.received_at,
+                self._trace_of(one),
+            )
             for one in read
             for event in one.events
         ]
@@ -207,6 +216,10 @@ class Translator:
                 booked = sum(result.outcome != "rejected" for result in one.results)
                 words = f"{bad.detail} The event is {bad.id}, at {bad.pointer}; {booked} of {len(one.results)} events were booked."
                 one.problem = Problem(bad.code or "", words)
+
+    def _trace_of(self, one: _Read) -> str:
+        """The facts of a message are of its trace."""
+        return one.message.trace_id or derived(self._tag, "message", one.message.message_id)
 
     async def _write(self, db: Session, read: Sequence[_Read]) -> None:
         now = self._now()

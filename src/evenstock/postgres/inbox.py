@@ -33,6 +33,7 @@ class Arrival(msgspec.Struct, frozen=True):
     body: bytes
     masked: bool
     received_at: datetime
+    trace_id: str | None = None
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -40,6 +41,7 @@ class Kept(msgspec.Struct, frozen=True):
 
     message_id: int
     duplicate: bool
+    trace_id: str | None = None  # that the sender gave
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -53,6 +55,7 @@ class Taken(msgspec.Struct, frozen=True):
     received_at: datetime
     attempts: int
     exception_id: int | None
+    trace_id: str | None = None
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -79,7 +82,7 @@ async def keep(db: Connection, arrivals: Sequence[Arrival]) -> list[Kept]:
         for index, arrival in enumerate(arrivals):
             message_id = new.pop(_place(arrival), None)  # the second of two alike finds nothing any more
             if message_id is not None:
-                kept[index] = Kept(message_id, duplicate=False)
+                kept[index] = Kept(message_id, duplicate=False, trace_id=arrival.trace_id)
         if rest := [index for index in range(len(arrivals)) if index not in kept]:
             kept |= await _known(db, arrivals, rest)
     return [kept[index] for index in range(len(arrivals))]
@@ -102,6 +105,7 @@ async def _insert(
         [arrival.body for arrival in arrivals],
         [arrival.masked for arrival in arrivals],
         [arrival.received_at for arrival in arrivals],
+        [arrival.trace_id for arrival in arrivals],
     )
     return {(row["connection_id"], row["dedupe"]): row["message_id"] for row in rows}
 
@@ -110,13 +114,14 @@ async def _known(db: Connection, arrivals: Sequence[Arrival], indexes: Sequence[
     """What stands under ids that were there: the same message, or another under the same id."""
     asked = [arrivals[index] for index in indexes]
     rows = await db.fetch(SQL.known, [each.connection_id for each in asked], [each.dedupe for each in asked])
-    stands = {(row["connection_id"], row["dedupe"]): (row["message_id"], row["body_sha256"]) for row in rows}
+    stands = {(row["connection_id"], row["dedupe"]): row for row in rows}
     kept = {}
     for index in indexes:
         arrival = arrivals[index]
-        message_id, digest = stands[_place(arrival)]
-        if digest == hashlib.sha256(arrival.body).digest():
-            kept[index] = Kept(message_id, duplicate=True)
+        row = stands[_place(arrival)]
+        message_id = row["message_id"]
+        if row["body_sha256"] == hashlib.sha256(arrival.body).digest():
+            kept[index] = Kept(message_id, duplicate=True, trace_id=row["trace_id"])
         else:
             kept[index] = await _keep_reused(db, arrival, message_id)
     return kept
@@ -127,7 +132,7 @@ async def _keep_reused(db: Connection, arrival: Arrival, first: int) -> Kept:
     new = await _insert(db, [arrival], [dedupe])
     if not new:
         rows = await db.fetch(SQL.known, [arrival.connection_id], [dedupe])
-        return Kept(rows[0]["message_id"], duplicate=True)
+        return Kept(rows[0]["message_id"], duplicate=True, trace_id=rows[0]["trace_id"])
     message_id = new[arrival.connection_id, dedupe]
     detail = (
         f"{arrival.connection} sent {public_message_id(message_id)} under the id {arrival.vendor_id!r}, which was "
@@ -138,7 +143,7 @@ async def _keep_reused(db: Connection, arrival: Arrival, first: int) -> Kept:
     )
     ids = await exceptions.open_causes(db, [cause], arrival.received_at)
     await db.execute(SQL.bury_reused, message_id, detail, ids[cause.code, cause.subject], arrival.received_at)
-    return Kept(message_id, duplicate=False)
+    return Kept(message_id, duplicate=False, trace_id=arrival.trace_id)
 
 
 async def claim(db: Connection, limit: int, *, tried_before: bool) -> list[int]:
@@ -157,7 +162,7 @@ async def take(db: Connection, message_ids: Sequence[int]) -> list[Taken]:
     return [
         Taken(
             row["message_id"], row["connection_id"], row["name"], msgspec.json.decode(row["headers"]), row["body"],
-            row["received_at"], row["attempts"], row["exception_id"],
+            row["received_at"], row["attempts"], row["exception_id"], row["trace_id"],
         )
         for row in rows
     ]  # fmt: skip

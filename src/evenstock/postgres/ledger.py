@@ -115,6 +115,7 @@ async def claim(db: Connection, facts: Sequence[Fact], spots: Sequence[PositionK
             "b": fact.time_basis,
             "v": fact.received_at,
             "i": fact.trace_id,
+            "x": fact.ticket,
         }
         for fact in facts
     ]

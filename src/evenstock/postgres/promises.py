@@ -131,6 +131,7 @@ async def _with_claims(db: Connection, rows: Sequence[Record]) -> list[Reservati
             expires_at=row["expires_at"],
             reason=row["reason"],
             created_at=row["created_at"],
+            trace_id=row["trace_id"],
             claims=claims[row["reservation_id"]],
         )
         for row in rows
@@ -262,6 +263,7 @@ def _reservation(found: Reservation) -> dict[str, Any]:
     return {
         "r": found.reservation_id, "c": found.channel_id, "o": found.order_ref, "s": found.status, "a": found.all_or_nothing,
         "q": msgspec.json.encode(found.asked).decode(), "e": found.expires_at, "w": found.reason, "t": found.created_at,
+        "i": found.trace_id,
     }  # fmt: skip
 
 

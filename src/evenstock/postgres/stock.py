@@ -10,6 +10,7 @@ import msgspec
 from evenstock.core.availability import Availability, Held, PositionRow, availability, availability_now
 from evenstock.core.errors import MEANINGS
 from evenstock.core.quantity import as_number
+from evenstock.core.tracing.ids import derived
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import public_id
 from evenstock.postgres.queries import load
@@ -233,7 +234,7 @@ def _movement(row: Any, tag: str) -> MovementRow:
         source=row["source"],
         key=row["key"],
         type=row["type"],
-        trace_id=row["trace_id"] or f"{tag}{row['fact_id']:016x}",
+        trace_id=row["trace_id"] or derived(tag, "fact", row["fact_id"]),
     )
 
 

@@ -66,6 +66,7 @@ class Reservation(msgspec.Struct, kw_only=True):
     expires_at: datetime | None = None
     reason: str | None = None
     created_at: datetime
+    trace_id: str | None = None  # that whoever made it gave
     claims: list[Claim] = []
     is_new: bool = False
 

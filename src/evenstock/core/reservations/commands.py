@@ -25,6 +25,7 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True):
     expires_in: timedelta | None = None
     request: RequestKey | None = None
     digest: bytes = b""
+    trace_id: str | None = None  # that its caller gave
 
     @property
     def identity(self) -> Identity | None:

@@ -113,6 +113,7 @@ class Desk:
             terms=wanted.terms,
             expires_at=self.now + (wanted.expires_in or wanted.terms.hold),
             created_at=self.now,
+            trace_id=wanted.trace_id,
             is_new=True,
         )
         before = self._dock.left_before(wanted.order_ref, wanted.asked)

@@ -59,6 +59,7 @@ class ReservationTold(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_at: datetime | None
     created_at: datetime
     lines: list[LineTold]
+    trace_id: str | None = None
     reason: str | None = None
     released: list[ReleasedTold] = []
 
@@ -86,6 +87,7 @@ def told(
             _line(line, [claim for claim in found.claims if claim.line == line.line], names, due=due)
             for line in found.asked
         ],
+        trace_id=found.trace_id,
         reason=found.reason,
         released=[
             ReleasedTold(

@@ -48,18 +48,19 @@ with head as (
     from ledger_head h
     left join batches b on b.ledger_seq = $1 + 1
 ), caused as (
-    select m.item_id, m.ledger_seq, m.ordinal, m.why as because, m.fact_id from head h
+    select m.item_id, m.ledger_seq, m.ordinal, m.why as because, m.fact_id, null::bigint as reservation_id from head h
     join movements m on m.ledger_seq > $1 and m.ledger_seq <= h.upto and m.recorded_at >= h.since
     union all
-    select c.item_id, c.ledger_seq, c.ordinal - 1000000, c.kind, null from head h
+    select c.item_id, c.ledger_seq, c.ordinal - 1000000, c.kind, null, c.reservation_id from head h
     join claim_entries c on c.ledger_seq > $1 and c.ledger_seq <= h.upto
 ), newest as (
-    select distinct on (item_id) item_id, because, fact_id from caused order by item_id, ledger_seq desc, ordinal desc
+    select distinct on (item_id) item_id, because, fact_id, reservation_id from caused order by item_id, ledger_seq desc, ordinal desc
 ), wanted as (
-    select coalesce(n.item_id, x.item_id) as item_id, n.because, n.fact_id from newest n full join unnest($3::integer[]) as x(item_id) using (item_id)
+    select coalesce(n.item_id, x.item_id) as item_id, n.because, n.fact_id, n.reservation_id from newest n full join unnest($3::integer[]) as x(item_id) using (item_id)
 )
 select h.ledger_seq, h.upto, h.terms_seq, i.item_id, i.scale, w.because,
-    case when f.fact_id is not null then coalesce(f.trace_id, h.tag || lpad(to_hex(f.fact_id), 16, '0')) end as trace_id,
+    case when f.fact_id is not null then coalesce(f.trace_id, h.tag || lpad(to_hex(f.fact_id), 16, '0'))
+        when r.reservation_id is not null then coalesce(r.trace_id, h.tag || '8' || lpad(to_hex(r.reservation_id), 15, '0')) end as trace_id,
     p.locations, p.sellable, p.quarantine, p.damaged, p.in_transit, p.reserved, p.allocated,
     case when cardinality($4::integer[]) > 0 then (
         select json_agg(json_build_array(r.channel_id, c.location_id, c.open))
@@ -70,6 +71,7 @@ from head h
 left join wanted w on true
 left join items i using (item_id)
 left join facts f on f.fact_id = w.fact_id
+left join reservations r on r.reservation_id = w.reservation_id
 left join lateral (
     select array_agg(location_id) as locations, array_agg(sellable) as sellable, array_agg(quarantine) as quarantine,
         array_agg(damaged) as damaged, array_agg(in_transit) as in_transit, array_agg(reserved) as reserved, array_agg(allocated) as allocated

@@ -1,15 +1,15 @@
 -- name: insert
 -- Each message once; those that were there before come back by `known`.
-insert into messages (connection_id, dedupe, vendor_id, name, headers, body, body_sha256, masked, received_at, waiting_since)
-select c, d, v, n, h::jsonb, b, sha256(b), m, r, r
-from unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::boolean[], $8::timestamptz[])
-    as t(c, d, v, n, h, b, m, r)
+insert into messages (connection_id, dedupe, vendor_id, name, headers, body, body_sha256, masked, received_at, waiting_since, trace_id)
+select c, d, v, n, h::jsonb, b, sha256(b), m, r, r, t
+from unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::boolean[], $8::timestamptz[], $9::text[])
+    as k(c, d, v, n, h, b, m, r, t)
 order by c, d
 on conflict (connection_id, dedupe) do nothing
 returning message_id, connection_id, dedupe;
 
 -- name: known
-select m.message_id, m.connection_id, m.dedupe, m.body_sha256
+select m.message_id, m.connection_id, m.dedupe, m.body_sha256, m.trace_id
 from unnest($1::integer[], $2::text[]) as k(connection_id, dedupe) join messages m using (connection_id, dedupe);
 
 -- name: bury_reused
@@ -35,7 +35,7 @@ select message_id from messages where status = 'received' and attempts > 0 order
 
 -- name: take
 -- Locked until they are settled or we are gone: then the next may have them at once.
-select m.message_id, m.connection_id, m.name, m.headers::text as headers, m.body, m.received_at, m.attempts, m.exception_id
+select m.message_id, m.connection_id, m.name, m.headers::text as headers, m.body, m.received_at, m.attempts, m.exception_id, m.trace_id
 from messages m where m.message_id = any ($1::bigint[]) and m.status = 'received'
 order by m.message_id for update skip locked;
 

@@ -11,12 +11,12 @@ with head as (
     select nextval('batch_ids') as batch_id, h.waiting, h.parkings, h.ledger_seq, h.tag, v.version
     from ledger_head h, master_version v
 ), claimed as (
-    insert into facts (batch_id, connection_id, key, type, status, reason, occurred_at, time_basis, received_at, trace_id, body)
-    select h.batch_id, f.c, f.k, f.t, f.s, f.r, f.o, f.b, f.v, f.i, f.body
+    insert into facts (batch_id, connection_id, key, type, status, reason, occurred_at, time_basis, received_at, trace_id, ticket, body)
+    select h.batch_id, f.c, f.k, f.t, f.s, f.r, f.o, f.b, f.v, f.i, f.x, f.body
     from head h, rows from (
-        json_to_recordset($1::json) as (c integer, k text, t text, s text, r text, o timestamptz, b text, v timestamptz, i text),
+        json_to_recordset($1::json) as (c integer, k text, t text, s text, r text, o timestamptz, b text, v timestamptz, i text, x text),
         string_to_table($2, chr(10))
-    ) as f(c, k, t, s, r, o, b, v, i, body)
+    ) as f(c, k, t, s, r, o, b, v, i, x, body)
     on conflict (connection_id, key) do nothing
     returning fact_id, connection_id, key
 ), locked as materialized (

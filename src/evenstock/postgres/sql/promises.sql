@@ -41,7 +41,7 @@ select o.reservation_id from reservations r join reservations o using (order_ref
 -- for these orders before anybody had promised it: a statement of its own would be one more round trip, for what is rare.
 with found as (
     select r.reservation_id, r.channel_id, c.id as channel, r.order_ref, r.status, r.all_or_nothing, r.asked, r.expires_at, r.reason,
-        r.created_at, c.location_ids, c.safety_stock, c.hold_s, c.unpaid_s
+        r.created_at, r.trace_id, c.location_ids, c.safety_stock, c.hold_s, c.unpaid_s
     from reservations r left join channels c using (channel_id)
     where r.reservation_id in (
         select unnest($1::bigint[])
@@ -63,7 +63,7 @@ with found as (
 )
 select rows as unclaimed, null::bigint as reservation_id, null::integer as channel_id, null as channel, null as order_ref,
     null as status, null::boolean as all_or_nothing, null as asked, null::timestamptz as expires_at, null as reason,
-    null::timestamptz as created_at, null::integer[] as location_ids, null::bigint as safety_stock, null::integer as hold_s,
+    null::timestamptz as created_at, null as trace_id, null::integer[] as location_ids, null::bigint as safety_stock, null::integer as hold_s,
     null::integer as unpaid_s
 from unclaimed
 union all
@@ -154,9 +154,9 @@ with head as (
 ), place as (
     select coalesce($1::bigint, (select ledger_seq from head)) as ledger_seq
 ), made as (
-    insert into reservations (reservation_id, channel_id, order_ref, status, all_or_nothing, asked, expires_at, reason, created_at)
-    select r, c, o, s, a, q, e, w, t
-    from place p, json_to_recordset($4::json) as n(r bigint, c integer, o text, s text, a boolean, q text, e timestamptz, w text, t timestamptz)
+    insert into reservations (reservation_id, channel_id, order_ref, status, all_or_nothing, asked, expires_at, reason, created_at, trace_id)
+    select r, c, o, s, a, q, e, w, t, i
+    from place p, json_to_recordset($4::json) as n(r bigint, c integer, o text, s text, a boolean, q text, e timestamptz, w text, t timestamptz, i text)
     where p.ledger_seq is not null
     order by o, c
     on conflict do nothing
@@ -196,7 +196,7 @@ from json_to_recordset($2::json) as t(n integer, a bigint, o text, i integer, l 
 
 -- name: reservation
 select r.reservation_id, r.channel_id, c.id as channel, r.order_ref, r.status, r.all_or_nothing, r.asked, r.expires_at, r.reason,
-    r.created_at, c.location_ids, c.safety_stock, c.hold_s, c.unpaid_s
+    r.created_at, r.trace_id, c.location_ids, c.safety_stock, c.hold_s, c.unpaid_s
 from reservations r left join channels c using (channel_id)
 where r.reservation_id = $1;
 

@@ -1,0 +1,147 @@
+"""What was found of a transaction, as it is stored: the evidence that a trace is told from. Times are those of the records."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+Number = int | Decimal
+
+
+class MessageSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A vendor's message, and what became of it."""
+
+    message_id: int
+    id: str
+    connection: str
+    name: str
+    status: str
+    events: list[str]
+    detail: str | None
+    exception_id: str | None
+    received_at: datetime
+    done_at: datetime | None
+    trace_id: str
+
+
+class HeldSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that waits for a master, or waited."""
+
+    line: str
+    code: str
+    exception_id: str
+    settled_at: datetime | None
+
+
+class FactSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted fact."""
+
+    fact_id: int
+    source: str
+    key: str
+    type: str
+    status: str
+    reason: str | None
+    occurred_at: datetime
+    time_basis: str
+    received_at: datetime
+    recorded_at: datetime
+    trace_id: str
+    target: str | None = None  # of a void
+    held: list[HeldSeen] = []
+    reused_at: list[datetime] = []  # when other contents came under its key
+
+
+class MovementSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the ledger."""
+
+    id: str
+    ledger_seq: int
+    fact_id: int
+    sku: str
+    location: str
+    from_place: str
+    to_place: str
+    quantity: Number
+    why: str
+    source: str
+    key: str
+    type: str
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+class ReservationSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A reservation."""
+
+    reservation_id: int
+    id: str
+    order_ref: str | None
+    channel: str | None
+    trace_id: str
+
+
+class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of a claim; `reserved` and `allocated` are signed."""
+
+    reservation_id: int
+    ledger_seq: int
+    kind: str
+    sku: str
+    location: str
+    reserved: Number
+    allocated: Number
+    recorded_at: datetime
+
+
+class TrySeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A try to tell a number, and what became of it."""
+
+    number: int
+    started_at: datetime
+    ended_at: datetime
+    outcome: str
+    detail: str | None
+    document: str | None
+
+
+class NumberSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that concerns a channel (`since_seq`), and the first number told to it that counts the change in, if there is one."""
+
+    channel: str
+    sku: str
+    connection: str | None
+    since_seq: int
+    since_at: datetime  # when the change was recorded
+    publish_on: str
+    paused: str | None  # why its connection is told nothing
+    computed_until: int  # the ledger was looked at until here
+    # what it should see now
+    intended: Number | None
+    intended_seq: int | None
+    intended_at: datetime | None
+    is_due: bool
+    # the first number told that counts it in
+    dispatch: str | None = None
+    version: int | None = None
+    quantity: Number | None = None
+    before: Number | None = None
+    ledger_seq: int | None = None
+    computed_at: datetime | None = None
+    sent_at: datetime | None = None
+    trace_id: str | None = None
+    tries: list[TrySeen] = []
+    acked_version: int | None = None  # of it or of a newer one
+    is_refused: bool = False
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was found."""
+
+    messages: list[MessageSeen] = []
+    facts: list[FactSeen] = []
+    movements: list[MovementSeen] = []
+    reservations: list[ReservationSeen] = []
+    claims: list[ClaimSeen] = []
+    numbers: list[NumberSeen] = []
+    is_cut: bool = False  # there is more than was read
