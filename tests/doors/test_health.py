@@ -36,7 +36,7 @@ async def test_the_document_describes_every_call_with_its_scope_and_refusals(doo
     assert set(document["paths"]) == {
         "/v1/events", "/v1/items:batch", "/v1/locations:batch", "/v1/availability/{sku}", "/v1/movements",
         "/v1/exceptions", "/healthz", "/readyz", "/metrics", "/v1/connections:batch", "/v1/channels:batch",
-        "/v1/hooks/{connection}", "/v1/messages", "/v1/messages:translate",
+        "/v1/files", "/v1/hooks/{connection}", "/v1/messages", "/v1/messages:translate",
         "/v1/reservations", "/v1/reservations/{id}", "/v1/reservations/{id}:confirm",
         "/v1/reservations/{id}:allocate", "/v1/reservations/{id}:release",
     }  # fmt: skip
