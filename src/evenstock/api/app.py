@@ -12,6 +12,7 @@ from evenstock.api import (
     channels,
     events,
     exposures,
+    files,
     health,
     hooks,
     masters,
@@ -32,6 +33,7 @@ from evenstock.pipeline.hub import Hub
 OPERATIONS: Sequence[Operation] = (
     *events.OPERATIONS,
     *hooks.OPERATIONS,
+    *files.OPERATIONS,
     *messages.OPERATIONS,
     *masters.OPERATIONS,
     *channels.OPERATIONS,
