@@ -81,8 +81,8 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Book the facts in a file. Run it again as often as you like: nothing is booked twice."""
-    rules, mapping_sha256 = _read_mapping(mapping)
-    with _opened(file) as stream:
+    rules, mapping_sha256 = mapping_of(mapping)
+    with file_at(file) as stream:
         if dry_run:
             _dry_run(stream, file, rules, as_json=as_json)
             return
@@ -158,7 +158,7 @@ def _dry_run(stream: BinaryIO, file: Path, rules: Mapping, *, as_json: bool) -> 
         raise typer.Exit(Exit.PARTLY)
 
 
-def _read_mapping(path: Path) -> tuple[Mapping, bytes]:
+def mapping_of(path: Path) -> tuple[Mapping, bytes]:
     """The mapping, and the digest of its file."""
     try:
         content = path.read_bytes()
@@ -177,7 +177,7 @@ def _read_mapping(path: Path) -> tuple[Mapping, bytes]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def file_at(path: Path) -> Iterator[BinaryIO]:
     try:
         stream = path.open("rb")
     except OSError as error:
