@@ -18,6 +18,7 @@ from evenstock.cli import (
     sandbox,
     secret,
     simulate,
+    slo,
     trace,
     truth,
 )
@@ -42,6 +43,7 @@ trace.register(app)
 bench.register(app)
 sandbox.register(app)
 simulate.register(app)
+slo.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(edge.app, name="edge")
 app.add_typer(connector.app, name="connector")

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from evenstock.estate.box.comparison import Cause, Compared, Comparison, Estimate, by_cause
 from evenstock.estate.box.ink import WIDTH, block, figure
 
-LEFT, RIGHT, TOP, BOTTOM = 76, 150, 60, 60
+LEFT, RIGHT, TOP, BOTTOM = 76, 100, 60, 60
 HEIGHT: Final = 440
 STEPS: Final = 4  # of an axis
 BAR, BAR_APART, BARS_LEFT, BARS_RIGHT = 22, 14, 130, 90
@@ -141,7 +141,7 @@ def causes(title: str, of: Sequence[tuple[str, Sequence[Cause]]]) -> str:
 def _ceiling(value: float) -> float:
     """A round number at or above it, for the end of an axis."""
     for power in range(-1, 7):
-        for digit in (1, 2, 4, 5, 8):
+        for digit in (1, 1.2, 1.6, 2, 2.4, 2.8, 3.2, 4, 5, 6, 8):
             if digit * 10.0**power >= value:
                 return digit * 10.0**power
     return value

@@ -127,6 +127,7 @@ AMAZON: Final = Scenario(
     ),
     books=Books(closes=23),
     faults=Faults(regional=1, brownouts=2, crashes=1),
+    settle_hours=12.0,  # the ERP is back nine hours after the end
 )
 
 CLOUD: Final = Scenario(
@@ -149,6 +150,7 @@ CLOUD: Final = Scenario(
     ),
     books=Books(closes=22, refused=0.01),
     faults=Faults(regional=1, brownouts=3, crashes=2, unmapped=3, replays=1),
+    settle_hours=12.0,  # the ERP is back nine hours after the end
 )
 
 ESTATES: Final = {
