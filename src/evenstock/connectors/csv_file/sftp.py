@@ -94,7 +94,8 @@ class SftpShelf:
 
     async def fetch(self, folder: str, name: str, to: Writing) -> None:
         with _as_os_errors():
-            async with self._client.open(self._at(folder, name), "rb") as file:
+            async with self._client.open(self._at(folder, name), "rb") as opened_file:
+                file: Any = opened_file
                 while piece := await file.read(PIECE_BYTES):
                     to.write(piece)
 
