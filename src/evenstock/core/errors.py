@@ -121,6 +121,7 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("row.nul", 422, "A NUL character", "Remove it; the file was damaged on its way or is no text."),
         Meaning("file.header", 422, "The header does not fit the mapping", "Correct the mapping's column names, or the file's first line."),
         Meaning("file.packing", 422, "The file cannot be unpacked", "Fetch the file again, or unpack it and import what comes out."),
+        Meaning("file.malformed", 422, "The file does not have its format", "Look whether the mapping names the right format; else have the file sent again. Nothing of it was booked."),
         Meaning("file.incomplete", 422, "The file is not whole", "Have the whole file sent again; nothing of this one was booked."),
         Meaning("file.quarantined", 422, "A delivered file could not be used", "Look at the reason beside it. Put it right and back into the folder, or have it sent again; this closes when it is no longer in quarantine."),
         Meaning("import.rejected", 422, "Rows of a file could not be used", "Correct them in the file, or the mapping, and run the same import again: what was booked stays booked once, and this closes by itself."),
