@@ -20,6 +20,7 @@ HOW_TO = (ROOT / "docs" / "how-to" / "import-a-file.md").read_text(encoding="utf
 TABLES: dict[str, type[msgspec.Struct]] = {
     "The file itself": form.Mapping,
     "`[file]`": form.FileForm,
+    "Control": form.Control,
     "`[numbers]`": form.Numbers,
     "`[time]`": form.When,
     "`[key]`": form.Key,

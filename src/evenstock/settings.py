@@ -15,6 +15,7 @@ OF_CLIENTS: Final = (
     "EVENSTOCK_KEY",
 )  # which hub a client talks to, and its key: not ours to read
 PATHS: Final = ("data", "pg_bin", "secrets_key", "key_file", "local_key_file", "folder")
+LISTS: Final = ("outbound_allow", "folders_allow")  # in a variable separated by commas
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 HOST_PORT: Final = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}")
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -55,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: LogLevel = "info"
     secrets_key: Path | None = None  # file with the keys of the secret store; DATA/secrets.key by default
     outbound_allow: tuple[str, ...] = ()  # host:port in the house that we may call too, over http as well
+    folders_allow: tuple[Path, ...] = ()  # folders that connections may take files from, besides DATA/files
     pg_bin: Path | None = None  # programs of another PostgreSQL for the embedded database
 
     def masked(self) -> dict[str, str]:
@@ -130,8 +132,11 @@ def _checked(kind: type[Kind], values: dict[str, Any], origin: dict[str, str]) -
             values[name] = Path(values[name])
         if name in values:
             values[name] = values[name].expanduser()
-    if isinstance(allowed := values.get("outbound_allow"), str):
-        values["outbound_allow"] = tuple(part.strip() for part in allowed.split(",") if part.strip())
+    for name in LISTS:
+        if isinstance(allowed := values.get(name), str):
+            values[name] = tuple(part.strip() for part in allowed.split(",") if part.strip())
+    if "folders_allow" in values:
+        values["folders_allow"] = tuple(Path(part).expanduser() for part in values["folders_allow"])
     try:
         made = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -27,6 +27,7 @@ from evenstock.pipeline.connections import Connections
 from evenstock.pipeline.feed import Feed
 from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.inbox import Inbox
+from evenstock.pipeline.intake.keeper import Intake
 from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.publisher import Publisher
@@ -116,11 +117,12 @@ async def hub(
     vault: Vault | None = None,
     data: Path | None = None,
     outbound_allow: Sequence[str] = (),
+    folders_allow: Sequence[Path] = (),
     events_waiting_max: int = EVENTS_WAITING_MAX,
     give_up_s: float = GIVE_UP_S,
 ) -> AsyncIterator[Hub]:
     """A running hub; on the way out it finishes what it accepted. Without a vault, secrets come from the environment only;
-    without a data folder it tells no connection anything.
+    without a data folder it tells no connection anything, and fetches nothing.
     """
     async with (
         database.pool() as pool,
@@ -142,10 +144,17 @@ async def hub(
         inbox = Inbox(database, connections, clock.now, translator.wake, give_up_s=give_up_s)
         await inbox.start()
         await translator.start()
-        worlds = None if data is None else Worlds(pool, vault, data, outbound_allow)
+        worlds = None if data is None else Worlds(pool, vault, data, outbound_allow, folders_allow)
         publisher = None if worlds is None else Publisher(database, names, clock.now, worlds, tag)
         if publisher is not None:
             await publisher.start()
+        intake = (
+            None
+            if data is None or worlds is None
+            else Intake(database, connections, writer, worlds, data, clock.now)
+        )
+        if intake is not None:
+            await intake.start()
         streams = Feed(pool, Stock(names)), Feed(pool, Exposures())
         closer = Rounds(database, "closer", _close_by_fact, closing.EVERY_S)
         await closer.start()
@@ -170,6 +179,8 @@ async def hub(
             keeper.cancel()
             for feed in streams:
                 feed.close()
+            if intake is not None:
+                await intake.stop()
             if publisher is not None:
                 await publisher.stop()
             if worlds is not None:
@@ -208,7 +219,11 @@ async def serve(database: Database, settings: Settings, listener: socket.socket,
     await prepare(database)
     _calm_garbage_collector()
     async with hub(
-        database, vault=vault(settings), data=settings.data, outbound_allow=settings.outbound_allow
+        database,
+        vault=vault(settings),
+        data=settings.data,
+        outbound_allow=settings.outbound_allow,
+        folders_allow=settings.folders_allow,
     ) as running:
         server = Server(build(running), say, _end_streams(running))
         loop = asyncio.get_running_loop()

@@ -4,7 +4,10 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from evenstock.core import exposure
+from evenstock.core.availability import PositionRow
 from evenstock.core.booking import Position, PositionKey
 from evenstock.core.channels import Terms
 from evenstock.core.quantity import Quantity
@@ -82,6 +85,42 @@ def test_nothing_is_placed_beyond_what_is_offered_and_nothing_is_left_out_that_f
             units.get((lacking.asked.item_id, location), 0) <= taken.get((lacking.asked.item_id, location), 0)
             for location in where
         )
+
+
+SHELF = st.tuples(
+    st.integers(-5, 30), st.integers(0, 20), st.integers(0, 20)
+)  # sellable, reserved, allocated
+
+
+@given(
+    st.dictionaries(st.sampled_from(PLACES), SHELF),
+    st.lists(st.sampled_from(PLACES), unique=True),
+    st.integers(0, 6),
+)
+def test_a_channel_can_promise_what_it_is_told_to_the_unit_and_not_one_more(
+    shelves: dict[int, tuple[int, int, int]], sells_from: list[int], safety_stock: int
+) -> None:
+    rows = [
+        PositionRow(str(place), (sellable, 9, 9, 9), reserved, allocated)
+        for place, (sellable, reserved, allocated) in shelves.items()
+    ]
+    told = exposure.number(exposure.Terms(frozenset(map(str, sells_from)), safety_stock), 0, rows)
+    terms = Terms(tuple(sells_from), safety_stock=safety_stock)
+    positions = {
+        (1, place): Position((sellable, 9, 9, 9), reserved, allocated)
+        for place, (sellable, reserved, allocated) in shelves.items()
+    }
+    spots = {(1, place) for place in PLACES}
+
+    def ask(units: int) -> Answer | Refused:
+        book = ClaimBook(NOW, Locked(positions, spots, (), {(1, "O-1")}))
+        return Desk(book).do(replace(reserve(1, asked((1, units, None))), terms=terms))
+
+    assert isinstance(ask(told + 1), Refused)
+    if told:
+        answer = ask(told)
+        assert isinstance(answer, Answer)
+        assert sum(int(bytes(line.reserved)) for line in answer.reservation.lines) == told
 
 
 @given(stock, st.lists(st.tuples(lines, st.booleans()), max_size=6))

@@ -18,6 +18,7 @@ from evenstock.api.availability import SKUS_MAX
 from evenstock.pipeline import feed
 from evenstock.postgres import keys
 from evenstock.postgres.database import Database
+from evenstock.postgres.told import PROMISES_MAX
 
 SHOP = (
     ("/v1/items:batch", {"items": [{"sku": "TEE"}, {"sku": "MUG"}, {"sku": "a/b ü"}]}),
@@ -25,6 +26,9 @@ SHOP = (
     ("/v1/connections:batch", {"connections": [{"id": "rec", "connector": "recorder", "settings": {"path": "web.jsonl"}}]}),
     ("/v1/channels:batch", {"channels": [{"id": "web", "locations": ["A"], "safety_stock": 1, "connection": "rec"}]}),
 )  # fmt: skip
+LOOKED_OVER = """
+    select x.ledger_seq >= (select max(ledger_seq) from channel_terms) and not exists (select from exposure_refreshes) from exposing x
+"""
 numbers = iter(range(1, 1_000_000))
 
 
@@ -46,7 +50,18 @@ async def shop(database: Database, data: Path) -> AsyncIterator[Door]:
     """A hub that tells, with a web channel that a recorder stands behind."""
     async with opened(database, data=data) as door:
         await set_up(door)
+        await _looked_over(database)
         yield door
+
+
+async def _looked_over(database: Database) -> None:
+    """Wait until the new channel's numbers were computed once: from then on it is told only what changes."""
+    async with wiring.session(database, "tests") as db:
+
+        async def is_done() -> bool:
+            return bool(await db.fetchval(LOOKED_OVER))
+
+        await until(is_done)
 
 
 async def set_up(door: Door) -> None:
@@ -101,8 +116,13 @@ async def test_a_channel_follows_what_a_store_sells_and_the_web_reserves(
         assert held.status == 201
         await shows(tmp_path, "TEE", 4)
         told = recorded(tmp_path)
-        assert [line["version"] for line in told] == [1, 2, 3]
-        assert len({line["key"] for line in told}) == 3
+        assert [line["quantity"] for line in told][-3:] == [
+            9,
+            7,
+            4,
+        ]  # before them a 0, if somebody looked so early
+        assert [line["version"] for line in told] == list(range(1, len(told) + 1))
+        assert len({line["key"] for line in told}) == len(told)
         answer = (await door.get("/v1/exposures", channel="web")).body["data"]
         assert [row["sku"] for row in answer] == ["TEE"]
 
@@ -232,6 +252,32 @@ async def test_an_explanation_adds_up_now_and_then_and_says_what_was_told(
         assert told["sent_version"] == newest["version"] == 2
         everywhere = (await door.get("/v1/availability/TEE/explain")).body
         assert everywhere["intended"] == 12
+
+
+async def test_the_orders_behind_a_term_are_those_that_it_is_made_of(
+    database: Database, tmp_path: Path
+) -> None:
+    async with shop(database, tmp_path) as door:
+        await door.report(received("TEE", 10), received("TEE", 50, "B"))
+        elsewhere = {"order_ref": "O-0", "lines": [_line("TEE", 1, "B")]}
+        for number in range(PROMISES_MAX):
+            more = {**elsewhere, "order_ref": f"O-{number}"}
+            assert (await door.post("/v1/reservations", more)).status == 201
+        both = {"order_ref": "O-both", "lines": [_line("TEE", 2, "A", "1"), _line("TEE", 3, "B", "2")]}
+        assert (await door.post("/v1/reservations", both)).status == 201
+        now = (await door.get("/v1/availability/TEE/explain", channel="web")).body
+        (reserved,) = [term for term in now["terms"] if term["label"] == "reserved"]
+        assert reserved["quantity"] == -2
+        assert [(each["order_ref"], each["location"], each["quantity"]) for each in reserved["promises"]] == [
+            ("O-both", "A", 2)
+        ]
+        everywhere = (await door.get("/v1/availability/TEE/explain")).body
+        (reserved,) = [term for term in everywhere["terms"] if term["label"] == "reserved"]
+        assert (reserved["quantity"], len(reserved["promises"])) == (-25, PROMISES_MAX)
+
+
+def _line(sku: str, units: int, at: str, line: str = "1") -> dict[str, Any]:
+    return {"line": line, "item": {"sku": sku}, "quantity": units, "fulfil": {"pickup_at": at}}
 
 
 async def test_what_a_channel_had_been_told_at_a_time_can_be_asked_for_ever(

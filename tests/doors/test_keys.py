@@ -23,6 +23,7 @@ CALLS: dict[str, tuple[str, object]] = {
     "post_channels": ("/v1/channels:batch", {"channels": [{"id": "web", "locations": ["0107"]}]}),
     "post_hook": ("/v1/hooks/web-recorder", {}),
     "get_messages": ("/v1/messages", None),
+    "get_files": ("/v1/files", None),
     "translate_messages": ("/v1/messages:translate", {"connection": "web-recorder"}),
     "post_reservations": ("/v1/reservations", {"channel": "web"}),
     "get_reservation": ("/v1/reservations/rsv_1", None),

@@ -101,7 +101,9 @@ def test_the_referee_finds_nothing_in_two_hundred_small_days_in_which_everything
     assert len(results) == 200
     assert wrong(results) == []
     everything = [entry.cause for found in results for entry in (*found.oversold, *found.lost)]
-    assert {"stale channel", "late source", "physical drift", "policy", "safety stock"} <= set(everything)
+    assert {"stale channel", "late source", "physical drift", "accepted risk", "safety stock"} <= set(
+        everything
+    )
     assert "hub" not in everything
 
 
@@ -211,6 +213,16 @@ def test_figures_do_not_depend_on_how_many_processes_played() -> None:
     together = list(play_all(trials, 2))
     key = [(found.seed, found.policy) for found in alone]
     assert sorted(together, key=lambda found: key.index((found.seed, found.policy))) == alone
+
+
+def test_what_does_not_fit_into_one_call_follows_in_the_next_not_in_the_next_hour() -> None:
+    small = ESTATES["small"]
+    market = msgspec.structs.replace(small.channels[1], numbers_per_call=5)
+    scenario = msgspec.structs.replace(small, faults=QUIET, channels=(market,))
+    (channel,) = result(scenario, 1, POLICIES["hourly"]).channels
+    assert channel.calls > 10
+    assert channel.lag.p99 is not None
+    assert channel.lag.p99 <= 3_600 + scenario.items / 5 / market.calls_per_s
 
 
 # When something is wrong

@@ -81,11 +81,29 @@ def test_it_shows_everything_proves_it_and_leaves_nothing(place: Place) -> None:
     assert found["truth"]["matched"]
     assert found["truth"]["positions"] > 500
     assert "$ evenstock why TSH-BLK-M --location 0107" in err
+    assert "$ evenstock why TSH-BLK-M --channel click-collect" in err
+    _sold_on_the_web(found, err)
     _is_consistent(found["facts"])
     exceptions = found["exceptions"]
     for cause in ("stock.unknown_item", "stock.negative", "return.without_sale"):
         assert exceptions["opened"][cause] == exceptions["closed"][cause] > 0
     assert exceptions["open"] == sum(exceptions["opened"].values()) - sum(exceptions["closed"].values())
+
+
+def _sold_on_the_web(found: dict[str, Any], err: str) -> None:
+    """Customers reserved, and the web shop's own numbers followed them, the tills and the counts to the end."""
+    assert found["told"]["matched"], found["told"]["differences"]
+    assert found["told"]["numbers"] > 130
+    assert found["numbers_told"] > 200
+    orders = found["orders"]
+    assert orders["handed_over"] > 10
+    assert orders["ran_out"] > 0
+    assert orders["cancelled"] > 0
+    for what in (
+        "+ web customer reserved ", "→ click-collect is told: TSH-BLK-M ", "aside for WEB-", "its hold ran out: ",
+        "+ 0107 sold ", "\n  intended ", " is what click-collect should see: ",
+    ):  # fmt: skip
+        assert what in err, what
 
 
 def _is_consistent(facts: dict[str, Any]) -> None:

@@ -3,16 +3,18 @@
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from evenstock.core.ledger import Vector
-from evenstock.estate.actors import VISIT_EVERY, Demand
-from evenstock.estate.cast import STORES, Cast
+from evenstock.estate.actors import VISIT_EVERY, WEB, Demand
+from evenstock.estate.cast import COLLECT, HERO, HOME_DELIVERY, STORES, WAREHOUSE, Cast
 from evenstock.estate.facts import MINUTE, SECOND, SPEED_MAX, STEP, Fact, NewItem, Timetable
 from evenstock.estate.links import Delivery, Link
+from evenstock.estate.orders import HOLD, Order
 from evenstock.estate.plan import UNPLUGGED, Plan
 from evenstock.estate.truth import Spot, Truth
-from evenstock.estate.world import World
+from evenstock.estate.world import Said, World
 
 SPEED = 60
 SPAN_S = 30
@@ -24,7 +26,7 @@ def world(seed: int = 1, cast: Cast = SMALL) -> World:
     return World(seed, cast, Plan.of(cast, SPAN_S, SPEED))
 
 
-def told(of: World, *, cuts: int = 1) -> list[Fact | NewItem]:
+def told(of: World, *, cuts: int = 1) -> list[Said]:
     """Everything that a world says until the end of its first act, played in so many pieces."""
     pieces = [said for cut in range(1, cuts + 1) for said in of.until(cut * END // cuts)]
     return pieces + of.close()
@@ -122,6 +124,38 @@ def test_everything_that_the_show_promises_is_in_it(facts: list[Fact]) -> None:
     deliveries = carried(1, facts)
     assert any(delivery.late for delivery in deliveries)
     assert any(delivery.kind == "again" for delivery in deliveries)
+
+
+def test_the_web_shop_sells_in_the_morning_and_lets_its_customers_ask_for_a_promise_in_the_show() -> None:
+    said = told(world())
+    orders = [each for each in said if isinstance(each, Order)]
+    assert min(order.at for order in orders) >= 0
+    assert all(fact.at < 0 for fact in said if isinstance(fact, Fact) and fact.source == WEB)
+    assert len({order.ref for order in orders}) == len(orders) > 100
+    assert {(order.channel, order.location) for order in orders} == {
+        (HOME_DELIVERY, WAREHOUSE), (COLLECT, "0107"), (COLLECT, "0118"),
+    }  # fmt: skip
+    assert {order.end for order in orders} == {"handed_over", "left", "cancelled"}
+    assert all(order.at < order.pays_at < order.at + HOLD for order in orders)
+    assert all(order.pays_at < order.aside_at < order.ends_at for order in orders)
+
+
+def test_what_was_promised_is_handed_over_if_it_lies_there_and_else_it_is_not() -> None:
+    one = world()
+    one.until(0)
+    there = one.truth.units(HERO, "0107")
+    order = Order(
+        at=0, channel=COLLECT, ref="WEB-1", location="0107", basket=[(HERO, there), ("CAP-RED-ONE", 1)],
+        end="handed_over", pays_at=1, aside_at=2, ends_at=3,
+    )  # fmt: skip
+    assert not one.hand_over(msgspec.structs.replace(order, basket=[(HERO, there + 1)]), "rsv_1")
+    assert one.truth.units(HERO, "0107") == there
+    assert one.hand_over(order, "rsv_1")
+    assert one.truth.units(HERO, "0107") == 0
+    (fact,) = one.until(0)
+    assert isinstance(fact, Fact)
+    assert fact.type == "ShipmentConfirmed.v1"
+    assert (fact.data["reservation"], fact.data["order_ref"], fact.moves) == ("rsv_1", "WEB-1", 2)
 
 
 def test_a_world_that_stops_pays_what_it_owes() -> None:

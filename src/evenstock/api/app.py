@@ -13,6 +13,7 @@ from evenstock.api import (
     events,
     exceptions,
     exposures,
+    files,
     health,
     hooks,
     masters,
@@ -33,6 +34,7 @@ from evenstock.pipeline.hub import Hub
 OPERATIONS: Sequence[Operation] = (
     *events.OPERATIONS,
     *hooks.OPERATIONS,
+    *files.OPERATIONS,
     *messages.OPERATIONS,
     *masters.OPERATIONS,
     *channels.OPERATIONS,

@@ -19,16 +19,19 @@ import typer
 
 from evenstock import clock
 from evenstock.cli.demo_screen import Living, Plain, Screen, summary_in_words, why_in_words
+from evenstock.cli.explained import explanation_in_words
 from evenstock.cli.keys import create_key
 from evenstock.cli.talk import Exit, Json, answer_json, err, fail, out, read_settings, run, say
 from evenstock.cli.truth import Proof, proved
-from evenstock.estate.cast import HERO, Cast
+from evenstock.estate.cast import COLLECT, HERO, RECORDER, RECORDER_FILE, Cast, channel_master
 from evenstock.estate.drive import Drive
 from evenstock.estate.facts import SPEED_MAX
 from evenstock.estate.hub import Hub
 from evenstock.estate.plan import Plan
-from evenstock.estate.referee import Difference, believed, differences
-from evenstock.estate.scenes import WHY_AT
+from evenstock.estate.recorded import Recorded
+from evenstock.estate.referee import Difference, Mistold, believed, differences, mistold
+from evenstock.estate.scenes import WHY_AT, WHY_CHANNEL_AT
+from evenstock.pipeline.files import Folder
 from evenstock.postgres.database import Database
 from evenstock.postgres.embedded import joined
 from evenstock.postgres.errors import DatabaseUnfit
@@ -109,10 +112,12 @@ class Outcome(msgspec.Struct, frozen=True):
     differences: list[Difference]
     surprises: list[str]
     undiscovered: int
+    told: int
+    mistold: list[Mistold]
 
     @property
     def is_wrong(self) -> bool:
-        return bool(self.differences or self.surprises)
+        return bool(self.differences or self.surprises or self.mistold)
 
     def as_json(self, proof: Proof, kept: Path | None) -> dict[str, Any]:
         return {
@@ -124,6 +129,11 @@ class Outcome(msgspec.Struct, frozen=True):
                 "positions": self.positions,
                 "undiscovered_shrink": self.undiscovered,
                 "differences": [str(difference) for difference in self.differences],
+            },
+            "told": {
+                "matched": not self.mistold,
+                "numbers": self.told,
+                "differences": [str(each) for each in self.mistold],
             },
             "surprises": self.surprises,
             "verify": proof,
@@ -170,7 +180,16 @@ class _Show:
         console = err if self.as_json else out
         screen: Screen = Living(console) if console.is_terminal else Plain(console)
         async with Hub.at(self.address, self.key) as hub:
-            drive = Drive(hub, self.seed, self.plan, speed=self.speed, now=clock.now, tell=screen.tell)
+            recorded = Recorded(Folder(self.folder, RECORDER).path / RECORDER_FILE)
+            drive = Drive(
+                hub,
+                self.seed,
+                self.plan,
+                speed=self.speed,
+                now=clock.now,
+                tell=screen.tell,
+                recorded=recorded,
+            )
             await drive.open_doors()
             self.ready_s = time.monotonic() - self.began
             screen.opens(drive, self._welcome(drive.morning))
@@ -182,6 +201,7 @@ class _Show:
             lasted = time.monotonic() - opened
             should = drive.world.truth.books()
             wrong = differences(should, await believed(hub, drive.skus()))
+            told, untrue = await mistold(hub, recorded, channel_master(drive.cast), should)
         numbers = _numbers(drive, lasted)
         return Outcome(
             lasted,
@@ -189,8 +209,10 @@ class _Show:
             numbers,
             len(should),
             wrong,
-            drive.tally.surprises,
+            [*drive.tally.surprises, *recorded.backwards],
             drive.world.truth.undiscovered(),
+            told,
+            untrue,
         )
 
     async def _live(self, drive: Drive, screen: Screen, stop: asyncio.Event) -> None:
@@ -209,14 +231,16 @@ class _Show:
                     raise done
 
     async def _explain(self, drive: Drive, screen: Screen) -> None:
-        """Once in every act, the numbers of the item with the most to tell, explained."""
+        """Twice in every act: the item with the most to tell at its store, and what the web shop should see of it."""
         act = 0
         while True:
-            wait = (self.plan.time(act, WHY_AT) - drive.world_time()) / (1_000_000 * self.speed)
-            await asyncio.sleep(max(0.0, wait))
+            await asyncio.sleep(max(0.0, drive.wait_s(self.plan.time(act, WHY_AT))))
             lead = self.plan.lead(act)
             found = await drive.hub.availability(HERO)
             screen.explains(why_in_words(found, await drive.hub.movements(HERO, lead, WHY_LINES), lead))
+            await asyncio.sleep(max(0.0, drive.wait_s(self.plan.time(act, WHY_CHANNEL_AT))))
+            command = f"$ evenstock why {HERO} --channel {COLLECT}"
+            screen.explains([command, *explanation_in_words(await drive.hub.explain(HERO, COLLECT))])
             act += 1
 
     def _welcome(self, morning: int) -> list[str]:
@@ -227,6 +251,7 @@ class _Show:
             f"ready in {self.ready_s:.1f} s, the morning so far told to the hub: {morning:,} facts · {self.speed} minutes of shop life pass in a minute",
             "",
             "Try in another terminal:",
+            f"  {program} why {HERO} --channel {COLLECT} {at}",
             f"  {program} why {HERO} --location {self.plan.lead(0)} {at}",
             f"  {program} status {at}",
             f"  curl -H 'Authorization: Bearer {self.key}' {self.address}/v1/availability/{HERO}",
@@ -255,6 +280,8 @@ def _numbers(drive: Drive, lasted: float) -> dict[str, Any]:
             "closed": dict(sorted(drive.closed.items())),
             "open": len(drive.open),
         },
+        "orders": dict(sorted(drive.shoppers.counts.items())),
+        "numbers_told": drive.recorded.lines,
         "answers_ms": {
             "requests": tally.requests,
             "p50": round(tally.took.percentile(50), 1),
@@ -275,6 +302,16 @@ def _conclude(outcome: Outcome, proof: Proof, kept: Path | None) -> None:
     else:
         out.print(
             f"✓ the hub's {outcome.positions:,} positions are exactly the truth, but for {outcome.undiscovered} units that vanished and nobody has counted yet"
+        )
+    for mistake in outcome.mistold[:DIFFERENCES_SHOWN]:
+        out.print(f"✕ {mistake}", markup=False)
+    if outcome.mistold:
+        out.print(
+            f"✕ {len(outcome.mistold)} of {outcome.told} numbers of the web shop are not what they must be"
+        )
+    else:
+        out.print(
+            f"✓ the last number that the web shop was told is what the hub means and the truth, for each of {outcome.told}"
         )
     if kept is not None:
         out.print(f"kept: {_program()} serve --data {_short(kept)}", markup=False)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evenstock.core.words import movement_in_words
-from evenstock.estate.cast import HERO
+from evenstock.estate.cast import COLLECT, HERO
 from evenstock.estate.drive import Drive, News
 from evenstock.estate.hub import Availability, Movement
 
@@ -25,7 +25,16 @@ LIVELY_S: Final = {"fact": 0.15, "again": 1.5}  # on a living screen
 STATUS_S: Final = 5.0
 RATE_OVER_S: Final = 3.0
 EXPLAINED_S: Final = 8.0  # an explanation stays on the screen
-MARKS: Final = {"fact": " ", "again": "=", "odd": "·", "opened": "!", "closed": "✓", "note": "»"}
+MARKS: Final = {
+    "fact": " ",
+    "again": "=",
+    "odd": "·",
+    "opened": "!",
+    "closed": "✓",
+    "note": "»",
+    "promise": "+",
+    "told": "→",
+}
 STYLES: Final = {
     "fact": "",
     "again": "dim",
@@ -33,7 +42,19 @@ STYLES: Final = {
     "opened": "yellow",
     "closed": "green",
     "note": "bold",
+    "promise": "magenta",
+    "told": "bold magenta",
 }
+ORDER_ENDS: Final = {
+    "handed_over": "sent or handed over",
+    "ran_out": "never paid, their holds ran out",
+    "cancelled": "cancelled",
+    "turned_away": "turned away for want of stock",
+    "not_there": "not on the shelf",
+    "too_late": "too late",
+    "cleared": "carts emptied at closing",
+}
+LIVE_ENDS: Final = {"handed_over": "handed over", "ran_out": "ran out", "cancelled": "cancelled"}
 
 
 class Screen(Protocol):
@@ -131,9 +152,11 @@ class Plain(_Watcher):
             *away,
         ]
         if (hero := self.drive.hero) is not None:
-            parts.append(
-                f"{HERO} {', '.join(f'{place.id} {place.sellable}' for place in hero.locations[:4])} …"
-            )
+            here = {place.id: place for place in hero.locations}
+            shelves = [
+                f"{store} {here[store].sellable}" for store in self.drive.cast.collect_stores if store in here
+            ]
+            parts.append(f"{HERO}: {', '.join(shelves)}, {self.drive.shoppers.open} orders open")
         return " · ".join(parts)
 
     def __enter__(self) -> Self:
@@ -200,13 +223,14 @@ class Living(_Watcher):
         layout = Layout()
         layout.split_column(
             Layout(self._head(), size=3),
+            Layout(self._channel(), size=3),
             Layout(name="middle", size=min(stores + 3, max(8, height // 2))),
             Layout(name="below"),
             Layout(self._foot(), size=3),
         )
         layout["middle"].split_row(Layout(self._stores(), ratio=5), Layout(self._exceptions(), ratio=6))
         until, lines = self._explained
-        rows = max(3, height - 8 - min(stores + 3, max(8, height // 2)))
+        rows = max(3, height - 11 - min(stores + 3, max(8, height // 2)))
         if time.monotonic() < until:
             body = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
             layout["below"].update(Panel(body, title="why", title_align="left", border_style="bold"))
@@ -229,6 +253,18 @@ class Living(_Watcher):
             f"answers [bold]{tally.took.percentile(50):.0f}[/] ms, p99 [bold]{tally.took.percentile(99):.0f}[/] ms",
         )
         return Panel(grid, title="Evenstock · Tulip & Co", title_align="left", subtitle=self._closing or None)
+
+    def _channel(self) -> RenderableType:
+        """What the web shop was told of the hero lately, and how its orders fare."""
+        shown, shoppers = self.drive.shown, self.drive.shoppers
+        before = " → ".join(map(str, list(shown)[:-1]))
+        ends = [f"{shoppers.counts[end]} {words}" for end, words in LIVE_ENDS.items()]
+        text = Text.assemble(
+            f"{HERO}  ", (f"{before} → " if before else "", "dim"), (str(shown[-1]) if shown else "…", "bold magenta"),
+            f"   orders: {shoppers.open} open, {', '.join(ends)}",
+            no_wrap=True, overflow="ellipsis",
+        )  # fmt: skip
+        return Panel(text, title=f"what {COLLECT} is told", title_align="left", border_style="magenta")
 
     def _stores(self) -> RenderableType:
         table = Table(box=None, expand=True, pad_edge=False)
@@ -305,10 +341,13 @@ def summary_in_words(seconds: float, numbers: dict[str, Any]) -> list[str]:
     facts, exceptions, answers = numbers["facts"], numbers["exceptions"], numbers["answers_ms"]
     opened, closed = exceptions["opened"], exceptions["closed"]
     kinds = [f"{code} {number} opened, {closed.get(code, 0)} closed" for code, number in opened.items()]
+    orders = numbers["orders"]
+    ends = [f"{orders[end]:,} {words}" for end, words in ORDER_ENDS.items() if end in orders]
     fates = f"{facts['applied']:,} applied, {facts['duplicates_ignored']:,} duplicates ignored, {facts['late']:,} came late"
     took = f"answered in {answers['p50']:.1f} ms (p50), {answers['p99']:.1f} ms (p99)"
     return [
         f"{seconds:.0f} s: {facts['sent']:,} facts sent, {fates}, {facts['rejected']} rejected",
+        f"web shop: {sum(orders.values()):,} orders: {', '.join(ends)}; told {numbers['numbers_told']:,} numbers",
         f"held for an unknown item: {facts['held_lines']} lines, {facts['released_lines']} released when it was added",
         *(f"{'' if index else 'exceptions:':<11} {words}" for index, words in enumerate(kinds)),
         f"{facts['per_second']:.0f} facts/s in {answers['requests']:,} requests, {took}",

@@ -33,7 +33,7 @@ from evenstock.core.mapping import Mapper, Mapping, read_mapping
 from evenstock.pipeline.bring import Import, bring
 from evenstock.pipeline.imports import BATCH_EVENTS, BATCH_EVENTS_MAX, ImportSummary, Progress, dry_run
 from evenstock.pipeline.rejects import RejectFile, is_reject_file
-from evenstock.pipeline.rows import CsvRows, digest_of
+from evenstock.pipeline.rows import count_of, digest_of, opened
 from evenstock.postgres import faults
 from evenstock.postgres.database import Database
 from evenstock.postgres.imports import ImportKey
@@ -91,7 +91,9 @@ def import_(
         settings = read_settings(data=data, database_url=database_url, schema=schema)
         reached = _Reached()
         with _telling_refusals(file, reached):
-            rows = CsvRows(stream, rules.file, rules.columns, file.name)
+            if rules.file.head or rules.file.tail:
+                count_of(stream, rules, file.name)
+            rows = opened(stream, rules, file.name)
             target = RejectFile(_rejects_path(file, rejects, rules), rows.header, rules.file)
             job = Import(file.name, mapping.name, key, rows, Mapper(rules), target, batch)
             started = time.monotonic()
@@ -137,7 +139,7 @@ def _answer(done: Done, *, as_json: bool) -> None:
 
 def _dry_run(stream: BinaryIO, file: Path, rules: Mapping, *, as_json: bool) -> None:
     with _telling_refusals(file, _Reached()):
-        found = dry_run(CsvRows(stream, rules.file, rules.columns, file.name), Mapper(rules))
+        found = dry_run(opened(stream, rules, file.name), Mapper(rules))
     if as_json:
         answer_json(
             {

@@ -31,6 +31,12 @@ def serve(
             help="HOST:PORT of a system of the house that the hub may call, over http too; repeat. [EVENSTOCK_OUTBOUND_ALLOW]"
         ),
     ] = None,
+    folders_allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder that connections may take files from, besides DATA/files; repeat. [EVENSTOCK_FOLDERS_ALLOW]"
+        ),
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error. [EVENSTOCK_LOG_LEVEL]")
     ] = None,
@@ -43,6 +49,7 @@ def serve(
         database_url=database_url,
         schema=schema,
         outbound_allow=tuple(outbound_allow) if outbound_allow else None,
+        folders_allow=tuple(folders_allow) if folders_allow else None,
         log_level=log_level,
     )
     with bound(settings.host, settings.port) as listener, wiring.database(settings, say) as database:

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from evenstock.cli.progress import stepping
 from evenstock.cli.talk import Exit, Json, answer_json, fail, out, say
+from evenstock.core.mapping.misfit import near
+from evenstock.estate.box.box import PARTS, Parts
 from evenstock.estate.box.charts import frontier
 from evenstock.estate.box.comparison import Comparison, Estimate, by_cause, compare
 from evenstock.estate.box.estates import ESTATES
@@ -46,9 +48,11 @@ def simulate(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Plays at the same time; default: one a processor.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with charts and tables.")] = None,
-    svg: Annotated[
-        Path | None, typer.Option(help="Write the chart alone: oversell against lost sales.")
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="A folder for report.html, report.json and frontier.svg.", show_default=False
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -63,6 +67,8 @@ def simulate(
     scenario, policies = _estate(estate), _policies(policy)
     if hours is not None:
         scenario = msgspec.structs.replace(scenario, hours=hours)
+    if to is not None:
+        _folder(to)
     trials = trials_of(scenario, policies, range(first, first + seeds))
     results = []
     with stepping(f"{scenario.name}: {seeds} seeds, {len(policies)} policies", len(trials)) as step:
@@ -70,19 +76,20 @@ def simulate(
             results.append(result)
             step()
     found = compare(scenario, policies, results)
-    _write(found, html, svg, _command(scenario, policies, seeds, first, hours))
+    if to is not None:
+        _write(found, to, _command(scenario, policies, seeds, first, hours))
     if as_json:
         answer_json(found)
     else:
         _show(found)
     if found.findings:
-        _explain(scenario, found)
+        explain(scenario, found)
         raise typer.Exit(Exit.PROBLEMS)
 
 
 def _estate(name: str) -> Scenario:
     if name not in ESTATES:
-        fail(f"There is no estate {name!r}. There are: {', '.join(ESTATES)}.", Exit.USAGE)
+        fail(f"There is no estate {name!r}. {near(name, ESTATES)}", Exit.USAGE)
     return ESTATES[name]
 
 
@@ -90,7 +97,7 @@ def _policies(names: list[str] | None) -> list[Policy]:
     wanted = list(dict.fromkeys(names or POLICIES))
     for name in wanted:
         if name not in POLICIES:
-            fail(f"There is no policy {name!r}. There are: {', '.join(POLICIES)}.", Exit.USAGE)
+            fail(f"There is no policy {name!r}. {near(name, POLICIES)}", Exit.USAGE)
     return [POLICIES[name] for name in wanted]
 
 
@@ -114,15 +121,25 @@ def _command(scenario: Scenario, policies: list[Policy], seeds: int, first: int,
     return f"evenstock simulate {scenario.name}{chosen} --seeds {seeds}{more}"
 
 
-def _write(found: Comparison, html: Path | None, svg: Path | None, command: str) -> None:
-    for path, text in ((html, page(found, command)), (svg, frontier(found))):
-        if path is None:
-            continue
+def _folder(path: Path) -> None:
+    """Make the folder before hours of work, not after."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"--out {path}: no folder can be made there: {error.strerror}.", Exit.USAGE)
+
+
+def _write(found: Comparison, folder: Path, command: str) -> None:
+    for name, text in (
+        ("report.html", page(found, command)),
+        ("report.json", msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"),
+        ("frontier.svg", frontier(found) + "\n"),
+    ):
         try:
-            path.write_text(text, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8")
         except OSError as error:
-            fail(f"{path} cannot be written: {error.strerror}.", Exit.USAGE)
-        say(f"written: {path}")
+            fail(f"{folder / name} cannot be written: {error.strerror}.", Exit.FAILED)
+    say(f"written: report.html, report.json and frontier.svg in {folder}")
 
 
 def _show(found: Comparison) -> None:
@@ -130,24 +147,18 @@ def _show(found: Comparison) -> None:
         f"{found.words}; {found.hours:g} h, {len(found.seeds)} seeds, {found.facts:,} facts", markup=False
     )
     table = Table(box=None, pad_edge=False)
-    for heading in (
-        "policy",
-        "oversold of 10,000",
-        "lost of 10,000",
-        "channel lag p95",
-        "oversold, why",
-        "lost, why",
-    ):
-        table.add_column(heading, justify="right" if "of" in heading or "lag" in heading else "left")
+    for heading in ("policy", "oversold", "lost", "shop to hub", "hub to channel"):
+        table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
     for each in found.policies:
         table.add_row(
             each.policy,
             _figure(each.oversold),
             _figure(each.lost),
-            f"p95 {each.source_lag_p95_s.mean:,.0f} s",
-            f"p95 {each.channel_lag_p95_s.mean:,.0f} s",
+            f"{each.source_lag_p95_s.mean:,.0f} s",
+            f"{each.channel_lag_p95_s.mean:,.0f} s",
         )
     out.print(table)
+    out.print("units of 10,000 that channels promised or customers wanted; delays that 95 % stay under")
     for each in found.policies:
         out.print(f"{each.policy}: {each.words}", markup=False)
         for title, causes in (("oversold", each.oversold_by), ("lost", each.lost_by)):
@@ -166,22 +177,22 @@ def _parts(causes: dict[str, float]) -> str:
     return ", ".join(f"{cause} {rate:,.1f}" for cause, rate in causes.items() if rate >= 0.05)
 
 
-def _explain(scenario: Scenario, found: Comparison) -> None:
+def explain(scenario: Scenario, found: Comparison, parts: Parts = PARTS) -> None:
     """What the referee found, and the smallest story in which it happens."""
     for seed, policy, finding in found.findings[:FINDINGS_SHOWN]:
         say(f"✕ seed {seed}, {policy}: {finding.check}: {finding.words}")
     if len(found.findings) > FINDINGS_SHOWN:
         say(f"  and {len(found.findings) - FINDINGS_SHOWN} more")
     seed, policy, _ = found.findings[0]
-    failing = case(scenario, seed, POLICIES[policy])
+    failing = case(scenario, seed, POLICIES[policy], parts)
     if failing is None:
         return
     until = time.monotonic() + MINIMISED_WITHIN_S
     say("looking for the smallest scenario that still fails …")
-    small = smallest(failing, enough=lambda plays: plays >= PLAYS_MAX or time.monotonic() > until)
+    small = smallest(failing, parts, enough=lambda plays: plays >= PLAYS_MAX or time.monotonic() > until)
     say(
-        f"seed {seed}, {policy}, {small.scenario.stores.number} stores, {small.scenario.hours:g} h, {len(small.faults)} faults: {small.finding.words}"
+        f"seed {seed}, {policy}, {small.scenario.stores.number} stores, {small.scenario.hours:g} h, faults: {len(small.faults)}: {small.finding.words}"
     )
-    told = retold(small)
+    told = retold(small, parts)
     for line in told[-LINES_SHOWN:]:
         say(f"  {line}")

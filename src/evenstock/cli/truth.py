@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from evenstock import clock, wiring
+from evenstock.cli.explained import explanation_in_words
 from evenstock.cli.talk import (
     Data,
     DatabaseUrl,
@@ -23,7 +24,7 @@ from evenstock.cli.talk import (
     run,
     say,
 )
-from evenstock.core.availability import Availability, Exposed
+from evenstock.core.availability import Availability
 from evenstock.core.errors import Refusal
 from evenstock.core.explaining import Explanation
 from evenstock.core.words import movement_in_words
@@ -104,7 +105,8 @@ def why(
     if explanation is None:
         _show(found)
     else:
-        _show_explanation(explanation)
+        for line in explanation_in_words(explanation):
+            out.print(line, markup=False, soft_wrap=True)
     _show_movements(rows, limit)
 
 
@@ -136,34 +138,6 @@ async def _why(
                     f"{refusal.problem.detail} Channels are compared exactly, case included.", Exit.NOT_FOUND
                 )
         return found, explanation, rows
-
-
-def _show_explanation(found: Explanation) -> None:
-    """The terms in a column that adds up, where they are, and the sentence."""
-    out.print(
-        f"{found.sku} · {found.channel} should see {found.intended}"
-        f"   as of {found.as_of:%Y-%m-%d %H:%M:%S %Z}, ledger_seq {found.ledger_seq:,}",
-        markup=False,
-    )
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for justify in ("left", "right", "left"):
-        table.add_column(justify=justify)
-    for term in found.terms:
-        where = " · ".join(f"{part.location} {part.quantity}" for part in term.parts)
-        who = ", ".join(f"{each.order_ref or each.reservation} ({each.quantity})" for each in term.promises)
-        table.add_row(
-            f"  {term.label.replace('_', ' ')}", f"{term.quantity}", where + (f"   for {who}" if who else "")
-        )
-    table.add_row("  intended", f"{found.intended}", _told(found.exposure))
-    out.print(table)
-    out.print(f"→ {found.sentence}", markup=False)
-
-
-def _told(exposure: Exposed | None) -> str:
-    if exposure is None or exposure.sent_at is None:
-        return "not sent yet"
-    acked = "not confirmed" if exposure.acked is None else f"confirmed {exposure.acked}"
-    return f"sent {exposure.sent} at {exposure.sent_at:%H:%M:%S} · {acked}"
 
 
 def _show(found: Availability) -> None:

@@ -7,11 +7,15 @@ connector.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
+
+from evenstock.core.mapping import Mapping as Rules
 
 JsonObject = dict[str, Any]
 SecretRef = Annotated[
@@ -269,6 +273,67 @@ class Snapshot(Protocol[Told_contra]):
     def __call__(self, settings: Told_contra, world: "World") -> AsyncIterator[list[Level]]: ...
 
 
+# Files ---------------------------------------------------------------------------------------------------------------
+
+
+class FileSeen(msgspec.Struct, frozen=True):
+    """A file as its shelf lists it; `changed` is the shelf's own time, in seconds, and compared with nothing else."""
+
+    name: str
+    size: int  # bytes
+    changed: float
+
+
+class Writing(Protocol):
+    """What a file's bytes are written to, piece by piece; it may refuse to take more."""
+
+    def write(self, piece: bytes, /) -> int: ...
+
+
+class Shelf(Protocol):
+    """Where another system leaves files for us: one folder, and folders in it. Names are plain, never a path.
+
+    Each call may raise OSError; then nothing is known of what it was to do.
+    """
+
+    def prepare(self, folders: Sequence[str]) -> Awaitable[None]:
+        """Make these folders where they are not."""
+        ...
+
+    def seen(self, folder: str = "") -> Awaitable[list[FileSeen]]:
+        """The regular files in a folder."""
+        ...
+
+    def fetch(self, folder: str, name: str, to: Writing) -> Awaitable[None]:
+        """Write what a file holds to another, piece by piece."""
+        ...
+
+    def move(self, folder: str, name: str, to_folder: str, to_name: str) -> Awaitable[None]:
+        """Move a file; what it would replace must be asked for first. Raises FileNotFoundError when it is gone."""
+        ...
+
+    def put(self, folder: str, name: str, content: bytes) -> Awaitable[None]:
+        """Write a whole file, under its name only once it is whole."""
+        ...
+
+    def remove(self, folder: str, name: str) -> Awaitable[None]:
+        """Remove a file; one that is gone is removed."""
+        ...
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """How files are left on a shelf, and what their rows mean."""
+
+    mapping: Rules
+    pattern: str = "*"  # of names, as a shell reads it
+    ready: Literal["still", "marker", "rename"] = "still"
+    still_s: float = 10.0  # of `still`: size and time unchanged for so long
+    marker: str = ".done"  # of `marker`: the ending of the file that says that NAME is whole
+
+
+OpenShelf = Callable[[Settings, "World"], AbstractAsyncContextManager[Shelf]]
+
+
 # What a connector is handed ------------------------------------------------------------------------------------------
 
 
@@ -343,6 +408,10 @@ class World(msgspec.Struct, frozen=True):
     secrets: Secrets | None = None
     memory: dict[str, Any] = msgspec.field(default_factory=dict)
     traceparent: str | None = None
+    folder: Callable[[str], Path] | None = None  # a folder of ours by the name in settings; raises NotAllowed
+    addresses: Callable[[str, int], Awaitable[Sequence[str]]] | None = (
+        None  # of a host that may be called; raises NotAllowed
+    )
 
 
 # The connector ---------------------------------------------------------------------------------------------------------
@@ -366,6 +435,8 @@ class Connector(msgspec.Struct, Generic[Settings], frozen=True, kw_only=True):
     post: Post[Settings] | None = None
     observe: Observe[Settings] | None = None
     snapshot: Snapshot[Settings] | None = None
+    delivery: Callable[[Settings], Delivery] | None = None  # takes files
+    shelf: OpenShelf[Settings] | None = None  # required where `delivery` is
     exposures_max: int = 100  # that one call of `publish` or `observe` takes
 
     def hook_of(self, settings: Settings) -> Hook | None:

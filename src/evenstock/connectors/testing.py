@@ -202,8 +202,8 @@ def _offers(folder: Path) -> None:
 def _can(folder: Path) -> None:
     connector = load(folder)
     must(
-        connector.translate or connector.publish or connector.post,
-        "It neither translates, publishes nor posts.",
+        connector.translate or connector.publish or connector.post or connector.delivery,
+        "It neither translates, publishes, posts nor takes files.",
     )
     must(issubclass(connector.settings, msgspec.Struct), "Its settings are no record (msgspec.Struct).")
     if connector.hook is not None:
@@ -226,6 +226,10 @@ def _can(folder: Path) -> None:
     must(
         connector.snapshot is None or inspect.isasyncgenfunction(connector.snapshot),
         "`snapshot` is an async function that yields pages.",
+    )
+    must(
+        (connector.delivery is None) == (connector.shelf is None),
+        "It takes files, so it says how (delivery) and from where (shelf).",
     )
     must(1 <= connector.exposures_max <= 10_000, "exposures_max is from 1 to 10,000.")
 

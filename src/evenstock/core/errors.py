@@ -61,6 +61,7 @@ MEANINGS: dict[str, Meaning] = {
         # clock, sequence
         Meaning("source.clock_skew", 409, "A clock runs ahead", "Set the device's clock. Its facts are booked at the time of receipt."),
         Meaning("source.clock_off", 409, "The clock of a shop's machine is wrong", "Set the clock of the machine that the detail names; this closes by itself once it is right."),
+        Meaning("source.unreachable", 503, "Nothing can be fetched from a connection", "Look whether the system is up and can be reached from here, and whether the settings and credentials are right. It is tried again by itself, goes on where it was, and this closes when it answers.", retryable=True),
         Meaning("source.sequence_gap", 409, "Tickets are missing", "Ask the source to send the missing numbers again."),
         # events, their identity and shape
         Meaning("event.key_reused", 409, "A key was used again with other content", "The first stands. Send the correction under a new key."),
@@ -123,10 +124,12 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("row.nul", 422, "A NUL character", "Remove it; the file was damaged on its way or is no text."),
         Meaning("file.header", 422, "The header does not fit the mapping", "Correct the mapping's column names, or the file's first line."),
         Meaning("file.packing", 422, "The file cannot be unpacked", "Fetch the file again, or unpack it and import what comes out."),
+        Meaning("file.incomplete", 422, "The file is not whole", "Have the whole file sent again; nothing of this one was booked."),
+        Meaning("file.quarantined", 422, "A delivered file could not be used", "Look at the reason beside it. Put it right and back into the folder, or have it sent again; this closes when it is no longer in quarantine."),
         Meaning("import.rejected", 422, "Rows of a file could not be used", "Correct them in the file, or the mapping, and run the same import again: what was booked stays booked once, and this closes by itself."),
         Meaning("limit.row", 422, "A row too long to read", "Keep a row under 1,000,000 characters and 2,000 columns."),
         Meaning("limit.keys", 422, "More distinct keys than one run remembers", "Cut the file between transactions and import the pieces."),
-        Meaning("limit.file", 413, "A file too large to take at once", "Cut the file into pieces of at most 10,000 events and 32 MB."),
+        Meaning("limit.file", 413, "A file too large to take at once", "Cut the file into pieces within the limit that the detail names."),
         Meaning("limit.unpacked", 413, "The packed file unpacks to too much", "Unpack it, look at it, and import the unpacked file."),
         # auth
         Meaning("auth.missing", 401, "No key", "Send Authorization: Bearer evk_…; make one with: evenstock keys create."),

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from evenstock.estate.cast import WAREHOUSE, Cast
+from evenstock.estate.cast import COLLECT, HOME_DELIVERY, WAREHOUSE, Cast
 from evenstock.estate.chance import stream
 from evenstock.estate.facts import MINUTE, SECOND, Fact, Line, lines
+from evenstock.estate.orders import End, Order, place_order
 from evenstock.estate.plan import MORNING
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ WEB: Final = "web-shop"
 
 VISIT_EVERY: Final = 45 * SECOND  # of a store
 ORDER_EVERY: Final = 12 * SECOND  # of the web shop
+COLLECT_EVERY: Final = 40 * SECOND  # between orders that are picked up in a store
 SHRINK_EVERY: Final = 9 * MINUTE
 COUNT_EVERY: Final = 12 * MINUTE
 COUNT_LINES: Final = 6
@@ -228,6 +230,15 @@ class Store(Shop):
         self.world.truth.turn_up((missing[0], self.location), "in_transit", missing[1])
         self.book_in(at, transfer, [missing])
 
+    def hand_over(self, at: int, order: Order, reservation: str) -> None:
+        """A customer picks up what was promised."""
+        data: dict[str, object] = {
+            "order_ref": order.ref,
+            "reservation": reservation,
+            "lines": lines(order.basket),
+        }
+        self.office("ShipmentConfirmed", "P", at, data, len(order.basket))
+
     def book_in(self, at: int, transfer: str, arrived: list[Line]) -> None:
         """Report what arrived of a transfer."""
         for sku, units in arrived:
@@ -288,6 +299,19 @@ class Warehouse:
             f"{WAREHOUSE}/office", WMS, f"G-{number:05d}", "GoodsReceived", moment, data, len(delivered)
         )
 
+    def send(self, at: int, order: Order, reservation: str) -> None:
+        """Send to a customer what was promised."""
+        data = {
+            "location": WAREHOUSE,
+            "order_ref": order.ref,
+            "reservation": reservation,
+            "lines": lines(order.basket),
+        }
+        number = self.world.number("SH")
+        self.world.report(
+            f"{WAREHOUSE}/dock", WMS, f"SH-{number:05d}", "ShipmentConfirmed", at, data, len(order.basket)
+        )
+
     def ship(self, at: int, to: str, wanted: list[Line], *, arrives: int | None = None) -> None:
         """Send to a store what there is of this."""
         truth = self.world.truth
@@ -312,12 +336,40 @@ class Warehouse:
 
 
 class WebShop(Shop):
-    """The web shop: its orders go out of the warehouse, and come in as sales."""
+    """The web shop: what it sold in the morning comes in as sales; once the show is open, its customers reserve."""
 
     def __init__(self, world: "World") -> None:
+        self._fates = stream(world.seed, WEB, "fates")
         super().__init__(world, WEB, WAREHOUSE, ORDER_EVERY)
+
+    def sell(self, at: int, basket: list[Line]) -> Fact | None:
+        if at < 0:
+            return super().sell(at, basket)
+        place_order(self.world, self._fates, at, HOME_DELIVERY, WAREHOUSE, basket)
+        return None
 
     def _ring_up(self, at: int, given: list[Line]) -> Fact:
         order = f"ORD-{10_000 + self.world.number('ORD')}"
         data = {"location": WAREHOUSE, "ticket": order, "lines": lines(given)}
         return self.world.report(f"{WEB}/orders", WEB, order, "SaleRecorded", at, data, len(given))
+
+
+class ClickAndCollect:
+    """Customers of the web shop who pick up in a store, off the shelf that its own customers buy from."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self._fates = stream(world.seed, COLLECT, "fates")
+        self._demand = Demand(world.seed, COLLECT, world.cast, COLLECT_EVERY)
+        self._expect(self._demand.after(0))
+
+    def _expect(self, visit: Visit) -> None:
+        self.world.plan_next(COLLECT, visit.at, lambda _: self._serve(visit))
+
+    def _serve(self, visit: Visit) -> None:
+        self._expect(self._demand.after(visit.at))
+        self.order(visit.at, self._fates.choice(self.world.cast.collect_stores), visit.basket)
+
+    def order(self, at: int, location: str, basket: list[Line], end: End | None = None) -> None:
+        """Somebody wants to pick this up there."""
+        place_order(self.world, self._fates, at, COLLECT, location, basket, end)

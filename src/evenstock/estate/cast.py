@@ -20,6 +20,12 @@ STORES: Final = (
     ("0170", "Zwolle Diezerstraat"),
 )
 HERO: Final = "TSH-BLK-M"  # the item that most of the story is about
+HOME_DELIVERY: Final = "web-shop"  # the channel that sells what lies in the warehouse
+COLLECT: Final = "click-collect"  # the channel that sells what lies in a few stores, to be picked up there
+COLLECT_STORES: Final = 2
+COLLECT_SAFETY: Final = 2  # units of each item that each of them keeps back
+RECORDER: Final = "web-recorder"
+RECORDER_FILE: Final = "told.jsonl"
 STYLES: Final = (
     ("TSH", "T-shirt", ("BLK", "WHT", "NVY"), ("S", "M", "L", "XL")),
     ("HDY", "Hoodie", ("GRY", "GRN", "BLK"), ("S", "M", "L", "XL")),
@@ -48,6 +54,10 @@ class Cast(msgspec.Struct, frozen=True):
     def locations(self) -> tuple[str, ...]:
         return (WAREHOUSE, *self.stores)
 
+    @property
+    def collect_stores(self) -> tuple[str, ...]:
+        return self.stores[:COLLECT_STORES]
+
     def popularity(self, sku: str) -> float:
         """How often an item is wanted, beside others; the hero most of all."""
         return 9.0 if sku == HERO else 10.0 / (1 + self.skus.index(sku)) + 0.4
@@ -69,4 +79,28 @@ def location_master(cast: Cast) -> list[dict[str, Any]]:
     return [
         *stores,
         {"id": WAREHOUSE, "name": "DC Tilburg", "type": "warehouse", "timezone": "Europe/Amsterdam"},
+    ]
+
+
+def connection_master() -> list[dict[str, Any]]:
+    """The web shop's system as POST /v1/connections:batch takes it: it writes down what it is told."""
+    return [{"id": RECORDER, "connector": "recorder", "settings": {"path": RECORDER_FILE}}]
+
+
+def channel_master(cast: Cast) -> list[dict[str, Any]]:
+    """Where the web shop sells, as POST /v1/channels:batch takes it."""
+    return [
+        {
+            "id": HOME_DELIVERY,
+            "name": "Web shop, sent home",
+            "locations": [WAREHOUSE],
+            "connection": RECORDER,
+        },
+        {
+            "id": COLLECT,
+            "name": "Web shop, picked up in a store",
+            "locations": list(cast.collect_stores),
+            "safety_stock": COLLECT_SAFETY,
+            "connection": RECORDER,
+        },
     ]

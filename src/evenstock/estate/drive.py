@@ -2,27 +2,41 @@
 
 import asyncio
 import heapq
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
 
-from evenstock.estate.cast import HERO, Cast, item_master, location_master
+from evenstock.estate.cast import (
+    COLLECT,
+    HERO,
+    Cast,
+    channel_master,
+    connection_master,
+    item_master,
+    location_master,
+)
 from evenstock.estate.facts import Fact, NewItem, Timetable, event
 from evenstock.estate.hub import BATCH_MAX, Availability, Hub, Trouble
 from evenstock.estate.links import Delivery, Link
+from evenstock.estate.orders import Order
 from evenstock.estate.plan import Plan
+from evenstock.estate.recorded import Recorded
+from evenstock.estate.shoppers import Shoppers
 from evenstock.estate.tally import Tally
-from evenstock.estate.telling import delivered_in_words
-from evenstock.estate.world import World
+from evenstock.estate.telling import NAMED, delivered_in_words
+from evenstock.estate.world import Said, World
 
 TICK_S: Final = 0.05
 LOOK_S: Final = 0.7  # at the hub's exceptions
 
-Kind = Literal["fact", "again", "odd", "opened", "closed", "note"]
+HEAR_S: Final = 0.1  # between looks at what the web shop was told
+SHOWN: Final = 8  # numbers of the hero that are remembered for whoever watches
+
+Kind = Literal["fact", "again", "odd", "opened", "closed", "note", "promise", "told"]
 
 
 class News(msgspec.Struct, frozen=True):
@@ -45,6 +59,7 @@ class Drive:
         speed: int,
         now: Callable[[], datetime],
         tell: Callable[[News], None],
+        recorded: Recorded,
     ) -> None:
         self.hub = hub
         self.plan = plan
@@ -55,6 +70,9 @@ class Drive:
         self.closed: Counter[str] = Counter()
         self.open: dict[int, Trouble] = {}
         self.hero: Availability | None = None
+        self.recorded = recorded
+        self.shown: deque[int] = deque(maxlen=SHOWN)  # what customers of click-and-collect saw of the hero
+        self.shoppers = Shoppers(hub, self.world, speed, self.wait_s, self._tell_order)
         self._seed = seed
         self._speed = speed
         self._now = now
@@ -73,6 +91,10 @@ class Drive:
 
     def world_time(self) -> int:
         return self._timetable.at(self._now())
+
+    def wait_s(self, at: int) -> float:
+        """How long it is to a world time, in seconds of the wall's clock."""
+        return (at - self.world_time()) / (1_000_000 * self._speed)
 
     def waiting(self, location: str) -> int:
         """Facts of a sender that are on their way, or held back by a line that is cut."""
@@ -95,10 +117,12 @@ class Drive:
         for start in range(0, len(known), BATCH_MAX):
             await self._send(known[start : start + BATCH_MAX], quietly=True)
         self.morning = len(known)
+        await self.hub.add_channels(connection_master(), channel_master(self.cast))
 
     async def go(self, stop: asyncio.Event) -> None:
         """Let the world live until told to stop."""
         self._tasks.append(asyncio.create_task(self._watch(), name="watch"))
+        self._tasks.append(asyncio.create_task(self._listen(), name="listen"))
         while not stop.is_set():
             self._check()
             await self._pass_on(self.world_time())
@@ -108,10 +132,11 @@ class Drive:
     async def drain(self) -> None:
         """Close the world; every line comes back, everything that is still on its way arrives."""
         await self._pass_on(self.world_time())
+        await self.shoppers.close()
         for said in self.world.close():
             if isinstance(said, NewItem):
                 await self._add_item(said)
-            else:
+            elif isinstance(said, Fact):
                 self._put_under_way(said)
         await self._pass_on(max((delivery.at for _, delivery in self._under_way), default=0))
         arrived = asyncio.create_task(self._arrived())
@@ -130,10 +155,13 @@ class Drive:
 
     async def _pass_on(self, at: int) -> None:
         for said in self.world.until(at):
-            if isinstance(said, NewItem):
-                await self._add_item(said)
-            else:
-                self._put_under_way(said)
+            match said:
+                case NewItem():
+                    await self._add_item(said)
+                case Order():
+                    self.shoppers.enter(said)
+                case Fact():
+                    self._put_under_way(said)
         while self._under_way and self._under_way[0][1].at <= at:
             _, delivery = heapq.heappop(self._under_way)
             self._sender(delivery.fact.location).put_nowait(delivery)
@@ -142,7 +170,7 @@ class Drive:
         for delivery in self._carry([fact]):
             heapq.heappush(self._under_way, (delivery.order, delivery))
 
-    def _carry(self, said: list[Fact] | list[Fact | NewItem]) -> list[Delivery]:
+    def _carry(self, said: Sequence[Said]) -> list[Delivery]:
         carried = []
         for fact in said:
             if isinstance(fact, Fact):
@@ -206,7 +234,33 @@ class Drive:
             or delivery.fact.type.startswith("FactVoided")
         )
         kind: Kind = "again" if outcome == "duplicate" else "odd" if odd else "fact"
+        if kind == "fact" and self._is_about_shelf(delivery.fact):
+            kind = "promise"
         self._tell(News(self._now(), kind, words))
+
+    def _is_about_shelf(self, fact: Fact) -> bool:
+        """Whether it is about the hero on a shelf that the web shop promises from, too."""
+        return fact.location in self.cast.collect_stores and any(
+            line["item"]["sku"] == HERO for line in fact.data.get("lines", ())[:NAMED]
+        )
+
+    def _tell_order(self, order: Order, words: str) -> None:
+        story = order.channel == COLLECT and any(sku == HERO for sku, _ in order.basket)
+        self._tell(News(self._now(), "promise" if story else "fact", words))
+
+    async def _listen(self) -> None:
+        """What the web shop is told, as it is told."""
+        while True:
+            self.hear()
+            await asyncio.sleep(HEAR_S)
+
+    def hear(self) -> None:
+        """The lines that came since; of the hero they are news."""
+        for told, before in self.recorded.read():
+            if (told.channel, told.sku) == (COLLECT, HERO):
+                self.shown.append(told.quantity)
+                was = "" if before is None else f" (was {before})"
+                self._tell(News(self._now(), "told", f"{COLLECT} is told: {HERO} {told.quantity}{was}"))
 
     async def _watch(self) -> None:
         while True:
@@ -231,6 +285,7 @@ class Drive:
 
     def _check(self) -> None:
         """A sender that failed fails the drive."""
+        self.shoppers.check()
         for task in self._tasks:
             if task.done() and not task.cancelled() and (fault := task.exception()) is not None:
                 raise fault

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from evenstock.core.explaining import Explanation
 from evenstock.core.ledger import Vector
 
 BATCH_MAX: Final = 500
@@ -23,7 +24,11 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class HubRefused(Exception):  # noqa: N818 - it names what happened
-    """The hub refused a whole request; the message is its own."""
+    """The hub refused a whole request; the message is its own, and so is the code, where it gave one."""
+
+    def __init__(self, words: str, code: str | None = None) -> None:
+        super().__init__(words)
+        self.code = code
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -63,6 +68,8 @@ class Availability(msgspec.Struct, frozen=True):
     available_to_sell: int
     ledger_seq: int
     locations: list[Balance]
+    reserved: int = 0
+    allocated: int = 0
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -101,8 +108,28 @@ class Movement(msgspec.Struct, frozen=True):
     type: str
 
 
+class Reservation(msgspec.Struct, frozen=True):
+    """What the hub promised, and until when."""
+
+    id: str
+    status: str
+    expires_at: datetime | None = None
+
+
+class Exposure(msgspec.Struct, frozen=True):
+    """What a channel should see of an item."""
+
+    sku: str
+    intended: int
+
+
 class _Page(msgspec.Struct, frozen=True):
     data: list[Any]
+    next_cursor: str | None = None
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    code: str | None = None
 
 
 class Hub:
@@ -137,6 +164,43 @@ class Hub:
         """POST /v1/locations:batch."""
         await self._call("POST", "/v1/locations:batch", {"locations": list(locations)})
 
+    async def add_channels(
+        self, connections: Sequence[dict[str, Any]], channels: Sequence[dict[str, Any]]
+    ) -> None:
+        """POST /v1/connections:batch and /v1/channels:batch."""
+        await self._call("POST", "/v1/connections:batch", {"connections": list(connections)})
+        await self._call("POST", "/v1/channels:batch", {"channels": list(channels)})
+
+    async def reserve(self, wanted: dict[str, Any]) -> Reservation:
+        """POST /v1/reservations. Raises HubRefused."""
+        return msgspec.json.decode(await self._call("POST", "/v1/reservations", wanted), type=Reservation)
+
+    async def reservation(self, id_: str) -> Reservation:
+        """GET /v1/reservations/{id}."""
+        return msgspec.json.decode(await self._call("GET", f"/v1/reservations/{id_}"), type=Reservation)
+
+    async def command(self, id_: str, verb: str, body: dict[str, Any] | None = None) -> Reservation:
+        """POST /v1/reservations/{id}:confirm, :allocate or :release. Raises HubRefused."""
+        path = f"/v1/reservations/{id_}:{verb}"
+        return msgspec.json.decode(await self._call("POST", path, body or {}), type=Reservation)
+
+    async def exposures(self, channel: str) -> list[Exposure]:
+        """GET /v1/exposures: everything that a channel should see."""
+        found: list[Exposure] = []
+        path = f"/v1/exposures?channel={quote(channel, safe='')}&limit={PAGE_MAX}"
+        cursor: str | None = ""
+        while cursor is not None:
+            more = f"&cursor={quote(cursor, safe='')}" if cursor else ""
+            page = msgspec.json.decode(await self._call("GET", path + more), type=_Page)
+            found += msgspec.convert(page.data, list[Exposure])
+            cursor = page.next_cursor
+        return found
+
+    async def explain(self, sku: str, channel: str) -> Explanation:
+        """GET /v1/availability/{sku}/explain."""
+        path = f"/v1/availability/{quote(sku, safe='')}/explain?channel={quote(channel, safe='')}"
+        return msgspec.json.decode(await self._call("GET", path), type=Explanation)
+
     async def availability(self, sku: str) -> Availability:
         """GET /v1/availability/{sku}."""
         return msgspec.json.decode(
@@ -165,12 +229,18 @@ class Hub:
                     if response.status < 300:
                         return answer
                     if response.status not in AWAY:
-                        raise HubRefused(
-                            f"{method} {path}: {response.status} {answer.decode(errors='replace')[:500]}"
-                        )
+                        words = f"{method} {path}: {response.status} {answer.decode(errors='replace')[:500]}"
+                        raise HubRefused(words, _code(answer))
                     fault: Exception = HubRefused(f"{method} {path}: {response.status}")
             except aiohttp.ClientConnectionError as error:
                 fault = error
             if asyncio.get_running_loop().time() > give_up:
                 raise fault
             await asyncio.sleep(TRY_AGAIN_S)
+
+
+def _code(answer: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(answer, type=_Problem).code
+    except msgspec.DecodeError:
+        return None

@@ -1,17 +1,23 @@
-"""The referee knows the truth, asks the hub what it believes, and says where they differ: nowhere, or something is broken."""
+"""The referee knows the truth, asks the hub what it believes, and says where they differ: nowhere, or something is broken.
+
+It also knows what each channel must have been told at the end: what really lies where it sells, less what is kept back.
+"""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from evenstock.core.ledger import BUCKETS, ZERO, Vector
 from evenstock.estate.hub import Hub
-from evenstock.estate.truth import Spot
+from evenstock.estate.recorded import Recorded
+from evenstock.estate.truth import SELLABLE, Spot
 
 ASKED_AT_ONCE: Final = 8
+TOLD_WITHIN_S: Final = 15.0  # after the last fact
+LOOK_EVERY_S: Final = 0.1
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -51,3 +57,51 @@ def differences(should: Mapping[Spot, Vector], believes: Mapping[Spot, Vector]) 
         for spot, vector in vectors.items():
             pairs[spot][side] = vector
     return [Difference(*spot, *pair) for spot, pair in sorted(pairs.items()) if pair[0] != pair[1]]
+
+
+class Mistold(msgspec.Struct, frozen=True):
+    """A number that a channel has wrong: what it must be by the truth, what the hub meant it to be, what was told last."""
+
+    channel: str
+    sku: str
+    should: int
+    intended: int | None
+    told: int | None
+
+    def __str__(self) -> str:
+        return f"{self.sku} on {self.channel}: told {self.told}, the hub means {self.intended}, and it must be {self.should}"
+
+
+async def mistold(
+    hub: Hub, recorded: Recorded, channels: Sequence[dict[str, Any]], books: Mapping[Spot, Vector]
+) -> tuple[int, list[Mistold]]:
+    """How many numbers channels have, and those that are wrong once there was time to tell them. No order is open any more."""
+    give_up = asyncio.get_running_loop().time() + TOLD_WITHIN_S
+    while True:
+        recorded.read()
+        checked, wrong = 0, []
+        for channel in channels:
+            intended = {each.sku: each.intended for each in await hub.exposures(channel["id"])}
+            found = _mistold(channel, intended, recorded, books)
+            checked += len(intended)
+            wrong += found
+        if not wrong or asyncio.get_running_loop().time() > give_up:
+            return checked, wrong
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _mistold(
+    channel: dict[str, Any], intended: Mapping[str, int], recorded: Recorded, books: Mapping[Spot, Vector]
+) -> list[Mistold]:
+    id_, kept = channel["id"], channel.get("safety_stock", 0)
+    should: dict[str, int] = defaultdict(int)
+    for (sku, location), vector in books.items():
+        if location in channel["locations"]:
+            should[sku] += max(0, vector[SELLABLE] - kept)
+    wrong = []
+    for sku in sorted(should.keys() | intended.keys()):
+        last = recorded.last.get((id_, sku))
+        told, meant = (None if last is None else last.quantity), intended.get(sku)
+        if not told == meant == should[sku]:
+            wrong.append(Mistold(id_, sku, should[sku], meant, told))
+    return wrong

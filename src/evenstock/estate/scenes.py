@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evenstock.estate.cast import HERO
 from evenstock.estate.facts import MINUTE, Fact, NewItem, lines
+from evenstock.estate.orders import End
 
 if TYPE_CHECKING:
     from evenstock.estate.world import World
@@ -14,6 +15,17 @@ ACTOR: Final = "storyline"
 SCARCE: Final = "TSH-WHT-S"
 DELIVERY: Final = 24  # units that arrive unreported
 WHY_AT: Final = 0.62  # the part of an act at which the lead's hero item has the most to tell
+WHY_CHANNEL_AT: Final = 0.84  # and at which the channel has
+PROMISED: Final[tuple[tuple[float, int, End], ...]] = (
+    (0.03, 2, "handed_over"),
+    (0.09, 1, "left"),
+    (0.16, 3, "cancelled"),
+    (0.30, 2, "handed_over"),
+    (0.66, 1, "left"),
+    (0.72, 2, "handed_over"),
+    (0.76, 1, "cancelled"),
+    (0.80, 2, "handed_over"),
+)  # the hero, wanted by customers of the web shop at the lead: when, how many, what comes of it
 
 
 class Storyline:
@@ -41,10 +53,17 @@ class Storyline:
         self._scene(act, 0.22, lambda _: self._steal(lead, 2))
         self._scene(act, 0.24, lambda at: self._sell_out(at, paperless))
         self._scene(act, 0.56, lambda at: self._count(at, lead))
+        shelf = lead if lead in world.cast.collect_stores else world.cast.collect_stores[0]
+        for part, units, end in PROMISED:
+            self._scene(act, part, partial(self._order, location=shelf, units=units, end=end))
         world.plan_next(ACTOR, plan.time(act + 1, 0), lambda _: self._act(act + 1))
 
     def _scene(self, act: int, part: float, action: Callable[[int], Any]) -> None:
         self.world.plan_next(ACTOR, self.world.plan.time(act, part), action)
+
+    def _order(self, at: int, location: str, units: int, end: End) -> None:
+        """Somebody at home wants the hero off the shelf that the store sells it from."""
+        self.world.collect.order(at, location, [(HERO, units)], end)
 
     def _sell_unheard(self, at: int, location: str) -> None:
         """The register without a line sells the hero; the count that follows misses it before the sale is known."""

@@ -1,13 +1,16 @@
 """What happens, in the words of a shop."""
 
-from typing import Any
+from typing import Any, Final
 
 from evenstock.estate.actors import WEB
+from evenstock.estate.cast import WAREHOUSE
 from evenstock.estate.facts import Fact
 from evenstock.estate.links import Delivery
 
+NAMED: Final = 2  # lines of a fact; the others are counted
 
-def in_words(fact: Fact) -> str:  # noqa: PLR0911 - one return for each kind of fact
+
+def in_words(fact: Fact) -> str:  # noqa: C901, PLR0911 - one return for each kind of fact
     """`0107 sold 1 × TSH-BLK-M`."""
     data, where = fact.data, fact.data.get("location", "")
     match fact.type.partition(".")[0]:
@@ -25,6 +28,9 @@ def in_words(fact: Fact) -> str:  # noqa: PLR0911 - one return for each kind of 
             return f"{data['from']} shipped {_goods(data)} to {data['to']}"
         case "TransferReceived":
             return f"{data['to']} unpacked {_goods(data)} from {data['from']}"
+        case "ShipmentConfirmed":
+            verb = "sent" if where == WAREHOUSE else "handed over"
+            return f"{where} {verb} {_goods(data)} for {data['order_ref']}"
         case "StockCounted":
             return f"{where} counted {_counted(data)}"
         case "FactVoided":
@@ -47,8 +53,8 @@ def delivered_in_words(delivery: Delivery, outcome: str) -> str:
 
 def _goods(data: dict[str, Any]) -> str:
     lines = data["lines"]
-    named = ", ".join(f"{line['quantity']} × {line['item']['sku']}" for line in lines[:2])
-    return named if len(lines) <= 2 else f"{named} and {len(lines) - 2} more"
+    named = ", ".join(f"{line['quantity']} × {line['item']['sku']}" for line in lines[:NAMED])
+    return named if len(lines) <= NAMED else f"{named} and {len(lines) - NAMED} more"
 
 
 def _counted(data: dict[str, Any]) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 from evenstock.estate import actors, scenes
 from evenstock.estate.cast import Cast
 from evenstock.estate.facts import STEP, Fact, NewItem
+from evenstock.estate.orders import Order
 from evenstock.estate.plan import MORNING, Plan
 from evenstock.estate.truth import Truth
 
 Action = Callable[[int], None]
+Said = Fact | NewItem | Order
 
 
 class World:
@@ -32,14 +34,15 @@ class World:
         self._owed: dict[int, Action] = {}
         self._last: dict[str, int] = {}  # instant of the last fact, by location
         self._numbers: dict[str, int] = defaultdict(int)
-        self._said: list[Fact | NewItem] = []
+        self._said: list[Said] = []
         self._now = -MORNING
         self.warehouse = actors.Warehouse(self)
         self.stores = {id_: actors.Store(self, id_) for id_ in cast.stores}
         self.web = actors.WebShop(self)
+        self.collect = actors.ClickAndCollect(self)
         scenes.Storyline(self)
 
-    def until(self, at: int) -> list[Fact | NewItem]:
+    def until(self, at: int) -> list[Said]:
         """Play on to this time; what was reported since the last call, in the order in which it happened."""
         while self._agenda and self._agenda[0][0] <= at:
             self._now, _, _, action = heapq.heappop(self._agenda)
@@ -48,12 +51,26 @@ class World:
         said, self._said = self._said, []
         return said
 
-    def close(self) -> list[Fact | NewItem]:
+    def close(self) -> list[Said]:
         """The world stops; what somebody owes the hub (a void, a missing master) is said now."""
         self._agenda.clear()
         for action in list(self._owed.values()):
             action(self._now)
         return self.until(self._now)
+
+    def hand_over(self, order: Order, reservation: str) -> bool:
+        """What was promised leaves the house, now; whether it was there."""
+        lacking = [sku for sku, units in order.basket if self.truth.units(sku, order.location) < units]
+        if lacking:
+            return False
+        for sku, units in order.basket:
+            self.truth.move((sku, order.location), "sellable", "customer", units)
+        at = self.moment(order.location, self._now)
+        if order.location in self.stores:
+            self.stores[order.location].hand_over(at, order, reservation)
+        else:
+            self.warehouse.send(at, order, reservation)
+        return True
 
     # For actors
 
@@ -83,8 +100,8 @@ class World:
         self._numbers[series] += 1
         return self._numbers[series]
 
-    def say(self, fact: Fact | NewItem) -> None:
-        self._said.append(fact)
+    def say(self, said: Said) -> None:
+        self._said.append(said)
 
     def report(
         self, link: str, source: str, id_: str, type_: str, at: int, data: dict[str, Any], moves: int = 0

@@ -6,6 +6,8 @@ the same file comes again without them.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
@@ -13,12 +15,12 @@ from evenstock.core.errors import MEANINGS
 from evenstock.core.mapping import Mapper
 from evenstock.core.reading import Received
 from evenstock.pipeline.apply import Incoming, Result
-from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.imports import BATCH_EVENTS, ImportSummary, Master, Progress, run_import
 from evenstock.pipeline.rejects import RejectFile
-from evenstock.pipeline.rows import CsvRows
+from evenstock.pipeline.rows import Rows
+from evenstock.pipeline.writer import Writer
 from evenstock.postgres import exceptions, imports, masters
-from evenstock.postgres.database import Connection
+from evenstock.postgres.database import Connection, Pool
 from evenstock.postgres.exceptions import Cause
 from evenstock.postgres.imports import ImportKey
 
@@ -27,16 +29,30 @@ CONNECTOR = "import"  # of connections that a mapping names and nobody made befo
 ASK_AGAIN_S = 0.2  # whether another run of the same import is over
 
 
+class Ledger(Protocol):
+    """What an import needs of a hub."""
+
+    @property
+    def pool(self) -> Pool: ...
+
+    @property
+    def writer(self) -> Writer: ...
+
+    @property
+    def now(self) -> Callable[[], datetime]: ...
+
+
 class Import(msgspec.Struct, frozen=True):
     """One file to import: by name for people, by digest for us, and how it is read."""
 
     file: str
     mapping: str
     key: ImportKey
-    rows: CsvRows
+    rows: Rows
     mapper: Mapper
     rejects: RejectFile
     batch_events: int = BATCH_EVENTS
+    rejects_shown: str = ""  # where people find the rejects, if they are put elsewhere
 
     @property
     def subject(self) -> str:
@@ -45,7 +61,7 @@ class Import(msgspec.Struct, frozen=True):
 
 
 async def bring(
-    hub: Hub, job: Import, *, say: Callable[[str], None], progress: Callable[[Progress], None]
+    hub: Ledger, job: Import, *, say: Callable[[str], None], progress: Callable[[Progress], None]
 ) -> ImportSummary:
     """Import what is not yet done of a file. A second run of the same file waits for the first to end."""
     async with hub.pool.acquire() as db:
@@ -70,9 +86,12 @@ async def bring(
         except asyncio.CancelledError:
             progress(Progress(await imports.begin(db, job.key), 0))  # what was saved, to the row
             raise
+        finally:
+            if not db.is_closed():
+                await imports.let_go(db, job.key)
 
 
-async def _connection(hub: Hub, db: Connection, name: str) -> int:
+async def _connection(hub: Ledger, db: Connection, name: str) -> int:
     known = await masters.connections(db)
     if name not in known:
         await masters.add_connections(db, [name], CONNECTOR, hub.now())
@@ -83,7 +102,7 @@ async def _connection(hub: Hub, db: Connection, name: str) -> int:
 class _Hands:
     """What one import does to the hub."""
 
-    def __init__(self, hub: Hub, job: Import, connection_id: int) -> None:
+    def __init__(self, hub: Ledger, job: Import, connection_id: int) -> None:
         self._hub = hub
         self._job = job
         self._connection_id = connection_id
@@ -128,7 +147,7 @@ class _Hands:
                 self._job.subject + code,
                 f"{rows:,} {'row' if rows == 1 else 'rows'} of {self._job.file} could not be used with {self._job.mapping}: "
                 f"{MEANINGS[code].title} ({code}). The first is {self._rejects.first[code]} "
-                f"All stand in {self._rejects.path}.",
+                f"All stand in {self._job.rejects_shown or self._rejects.path}.",
                 self._connection_id,
             )
             for code, rows in self._rejects.codes.items()

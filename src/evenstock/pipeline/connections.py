@@ -23,6 +23,7 @@ class Connection(msgspec.Struct, frozen=True):
     connector: Connector[Any] | None
     settings: Any
     problem: Problem | None = None
+    given: dict[str, Any] = {}  # its settings as they are stored
 
     @property
     def hook(self) -> Hook | None:
@@ -45,6 +46,11 @@ class Connections:
     async def by_number(self, connection_id: int) -> Connection | None:
         await self._refresh()
         return self._by_number.get(connection_id)
+
+    async def every(self) -> list[Connection]:
+        """All connections; one whose row has not changed is the same object as before."""
+        await self._refresh()
+        return list(self._by_number.values())
 
     async def taking_hooks(self, id_: str) -> tuple[Connection, Hook]:
         """The connection of this id, and how its webhooks are signed.
@@ -102,7 +108,9 @@ class Connections:
 
 def _connection(number: int, id_: str, connector: str, settings: str) -> Connection:
     try:
-        found = configured(connector, msgspec.json.decode(settings))
+        given = msgspec.json.decode(settings)
+        found = configured(connector, given)
     except Refusal as refusal:
         return Connection(number, id_, None, None, refusal.problem)
-    return Connection(number, id_, *(found or (None, None)))
+    code, fitted = found or (None, None)
+    return Connection(number, id_, code, fitted, given=given)

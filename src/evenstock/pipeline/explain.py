@@ -51,7 +51,9 @@ async def explain(
         found = explained(terms, stand.scale, rows)
         units = sum(each.units for each in found)
         says = None if channel is None else await _says(db, channel, stand, units, is_now=is_now)
-        promises = await told.promises_then(db, sku, stand.scale, names, until, now if is_now else None)
+        promises = await told.promises_then(
+            db, sku, stand.scale, terms.locations, until, now if is_now else None
+        )
     intended = as_number(units, stand.scale)
     terms_said = [
         term(each, stand.scale, _behind(each.label, promises), _link(each.label, stand)) for each in found

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import quote
 
+from evenstock.connectors.contract import NotAllowed
+
 FOLDER: Final = "connections"
+DELIVERED: Final = "files"  # where others leave files, by the names in settings
 NAME_BYTES_MAX: Final = 120  # of a folder; a longer name is shortened and told apart by its hash
 BLOCK: Final = 64 * 1024
 
@@ -66,6 +69,30 @@ class Folder:
         if is_new:
             for folder in (self.path, self.path.parent, self.path.parent.parent):
                 _flush_folder(folder)
+
+
+class Folders:
+    """Which folders connections may take files from: those below `DELIVERED` in the data folder, and what the operator named."""
+
+    def __init__(self, data: Path, allowed: Sequence[Path] = ()) -> None:
+        self._own = data / DELIVERED
+        self._allowed = [path.resolve() for path in allowed]
+
+    def folder(self, name: str) -> Path:
+        """The folder of this name: absolute, or below our own.
+
+        Raises NotAllowed.
+        """
+        if "\0" in name:
+            raise NotAllowed("The name of a folder holds no NUL.")
+        path = (self._own / name).resolve()
+        own = self._own.resolve()
+        is_own = path != own and path.is_relative_to(own)
+        if not is_own and not any(path.is_relative_to(root) for root in self._allowed):
+            raise NotAllowed(
+                f"Files are taken from folders in {self._own}, and not from {name}. For another: --folders-allow {name}."
+            )
+        return path
 
 
 def folder_name(connection: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from evenstock.connectors.contract import World
 from evenstock.outbound import Outbound
-from evenstock.pipeline.files import Folder
+from evenstock.pipeline.files import Folder, Folders
 from evenstock.pipeline.vault import Vault
 from evenstock.postgres.database import Pool
 
@@ -14,10 +14,13 @@ from evenstock.postgres.database import Pool
 class Worlds:
     """One world for each connection, for as long as its settings stay as they are."""
 
-    def __init__(self, pool: Pool, vault: Vault, data: Path, allow: Sequence[str] = ()) -> None:
+    def __init__(
+        self, pool: Pool, vault: Vault, data: Path, allow: Sequence[str] = (), folders: Sequence[Path] = ()
+    ) -> None:
         self._secrets = _Secrets(pool, vault)
         self._data = data
         self._allow = allow
+        self._folders = Folders(data, folders)
         self._known: dict[str, tuple[dict[str, Any], World, Outbound]] = {}
 
     async def of(self, connection: str, settings: dict[str, Any]) -> World:
@@ -28,7 +31,13 @@ class Worlds:
         if known is not None:
             await known[2].close()
         http = Outbound(self._allow)
-        world = World(http=http, files=Folder(self._data, connection), secrets=self._secrets)
+        world = World(
+            http=http,
+            files=Folder(self._data, connection),
+            secrets=self._secrets,
+            folder=self._folders.folder,
+            addresses=http.addresses,
+        )
         self._known[connection] = (settings, world, http)
         return world
 

@@ -22,9 +22,17 @@ class ImportKey(msgspec.Struct, frozen=True):
 
 
 async def take(db: Connection, key: ImportKey) -> bool:
-    """Take the import for this session, unless another has it; it ends with the session."""
-    name = key.file_sha256.hex() + key.mapping_sha256.hex()
-    return bool(await db.fetchval(LOCKS.importing, name))
+    """Take the import for this session, unless another has it; it ends with the session, or by `let_go`."""
+    return bool(await db.fetchval(LOCKS.importing, _name(key)))
+
+
+async def let_go(db: Connection, key: ImportKey) -> None:
+    """Let another have the import."""
+    await db.fetchval(LOCKS.imported, _name(key))
+
+
+def _name(key: ImportKey) -> str:
+    return key.file_sha256.hex() + key.mapping_sha256.hex()
 
 
 async def begin(db: Connection, key: ImportKey) -> int:

@@ -1,6 +1,6 @@
 """Reading what channels should see, were sent and confirmed; now, and as it was."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -95,11 +95,10 @@ async def own_then(
 
 
 async def promises_then(
-    db: Connection, sku: str, scale: int, names: LocationNames, ledger_seq: int, due: datetime | None
+    db: Connection, sku: str, scale: int, locations: Iterable[str], ledger_seq: int, due: datetime | None
 ) -> Mapping[str, list[Promise]]:
-    """The first reservations behind what was `reserved` and `allocated`; those over their time at `due` are left out."""
-    rows = await db.fetch(SQL.promises_then, sku, ledger_seq, due, PROMISES_MAX)
-    known = await names.read(db, {row["location_id"] for row in rows})
+    """The first reservations behind what was `reserved` and `allocated` there; those over their time at `due` are left out."""
+    rows = await db.fetch(SQL.promises_then, sku, ledger_seq, due, PROMISES_MAX, sorted(locations))
     found: dict[str, list[Promise]] = {"reserved": [], "allocated": []}
     for row in rows:
         for kind, promises in found.items():
@@ -109,7 +108,7 @@ async def promises_then(
                         public_id(row["reservation_id"]),
                         row["order_ref"],
                         row["channel"],
-                        known[row["location_id"]],
+                        row["location"],
                         as_number(row[kind], scale),
                     )
                 )

@@ -12,13 +12,14 @@ rows and documents come from is the reader's business.
 """
 
 from evenstock.core.mapping.documents import DocumentMapper
-from evenstock.core.mapping.form import FileForm, Mapping, Row
+from evenstock.core.mapping.form import Control, FileForm, Mapping, Row
 from evenstock.core.mapping.mapper import SAME_FACT, Mapped, Mapper, Outcome, Rejected, Skipped
 from evenstock.core.mapping.misfit import near
 from evenstock.core.mapping.reading import read_mapping
 
 __all__ = [
     "SAME_FACT",
+    "Control",
     "DocumentMapper",
     "FileForm",
     "Mapped",

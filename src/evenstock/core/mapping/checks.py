@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 from evenstock.core.errors import Refusal
 from evenstock.core.mapping.cells import Cells, operands
-from evenstock.core.mapping.form import Mapping, Numbers, Rule, Value, When
+from evenstock.core.mapping.form import Control, Mapping, Numbers, Rule, Value, When
 from evenstock.core.mapping.misfit import Misfit, Place, near
 from evenstock.core.mapping.paths import LINE
 from evenstock.core.mapping.shapes import EVENTS, ITEM, NUMBERS, Shape, least_of, shape_of
@@ -39,6 +39,11 @@ def check(mapping: Mapping) -> None:
 def _check_file(mapping: Mapping) -> None:
     """Records and lines are JSON's; what stands in a line cannot say what the whole document is."""
     file = mapping.file
+    for which, control in (("head", file.head), ("tail", file.tail)):
+        if control is not None:
+            _check_control(file.format, which, control)
+    if len(set(file.header)) < len(file.header) or (file.header and file.format != "csv"):
+        raise Misfit(["file", "header"], 'it names the columns of format = "csv", each once.')
     if file.format == "csv":
         if file.records or file.lines is not None:
             raise Misfit(["file"], 'records and lines are for format = "json".')
@@ -50,6 +55,14 @@ def _check_file(mapping: Mapping) -> None:
             raise Misfit(["key"], "a document has an id of its own: occurrence and once are for rows of csv.")
     if file.lines is not None:
         _check_lines(mapping)
+
+
+def _check_control(form: str, which: str, control: Control) -> None:
+    """Lines are what csv has; JSON says by itself where it ends."""
+    if form != "csv":
+        raise Misfit(["file", which], f"{form} has no such line.")
+    if control.first is not None or control.last is not None:
+        raise Misfit(["file", which], "in csv the number of rows is a cell: count = 2.")
 
 
 def _check_lines(mapping: Mapping) -> None:

@@ -19,8 +19,17 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A table of a mapping file: what it does not know, it refuses."""
 
 
+class Control(Table, frozen=True, kw_only=True):
+    """The sender's own first or last line: known by how it begins; it may say how many rows there are."""
+
+    begins: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    count: Annotated[int, msgspec.Meta(ge=1)] | None = None  # the cell, from 1, that holds the number of rows
+    first: Annotated[int, msgspec.Meta(ge=1)] | None = None  # of fixed width: the characters that hold it
+    last: int | None = None
+
+
 class FileForm(Table, frozen=True, kw_only=True):
-    """How the file is written. Gzip is recognised by itself. In JSON, columns are paths into a record."""
+    """How the file is written. Gzip and zip are recognised by themselves. In JSON, columns are paths into a record."""
 
     format: Literal["csv", "json"] = "csv"
     records: str = ""  # of JSON: where the record, or the list of records, stands; empty: at the top
@@ -29,6 +38,9 @@ class FileForm(Table, frozen=True, kw_only=True):
     delimiter: str = ","
     quote: str = '"'  # empty: nothing is quoted
     trim: bool = True  # blanks around a cell mean nothing
+    header: tuple[str, ...] = ()  # of CSV: the names of the columns, where no line of the file names them
+    head: Control | None = None
+    tail: Control | None = None
 
 
 class Numbers(Table, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ def why_short(box: "Box", order: "Order", wish: "Wish", place: str) -> Why:
     position = box.hub.memory.position((wish.item_id, box.place_ids[place]))
     unknown = sum(units for _, units in box.witness.unknown_yet(spot))
     if position.vector[0] - position.reserved - position.allocated - unknown < 0:
-        return "policy", "sold over the counter after the promise"
+        return "accepted risk", "sold over the counter after the promise"
     if place in box.wrong_clocks:
         return "late source", "a register whose clock was wrong"
     return "hub", "unexplained"

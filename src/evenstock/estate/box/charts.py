@@ -1,129 +1,141 @@
-"""Charts as SVG that stands by itself: light or dark as the reader has it, no script, nothing fetched."""
+"""Charts of a comparison, as SVG that stands by itself: no script, nothing fetched."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Final
+from typing import Final, NamedTuple
 
-from evenstock.estate.box.comparison import Cause, Comparison, by_cause
+from evenstock.estate.box.comparison import Cause, Compared, Comparison, Estimate, by_cause
+from evenstock.estate.box.ink import WIDTH, block, figure
 
-# Light, dark: chosen so that no two are close to each other, for any kind of colour blindness.
-COLOURS: Final = {
-    "stale channel": ("#2164CA", "#3594EF"),
-    "late source": ("#905707", "#CA9E1D"),
-    "physical drift": ("#692866", "#9D5892"),
-    "policy": ("#549BB3", "#6BDBF4"),
-    "safety stock": ("#636467", "#A6A6A6"),
-    "offline store": ("#9E8A17", "#F5F38E"),
-    "hub": ("#72170C", "#C34208"),
-}
-WIDTH: Final = 760
-LEFT, RIGHT, TOP, BOTTOM = 70, 170, 56, 56
-HEIGHT: Final = 420
-LABEL_APART: Final = 18
-BAR, BAR_APART = 22, 14
+LEFT, RIGHT, TOP, BOTTOM = 76, 150, 60, 60
+HEIGHT: Final = 440
+STEPS: Final = 4  # of an axis
+BAR, BAR_APART, BARS_LEFT, BARS_RIGHT = 22, 14, 130, 90
+LETTER: Final = 7.6  # width, about
+LINE: Final = 17.0
+AWAY: Final = (12.0, 26.0, 44.0, 66.0)  # of a label from its point
+DOT: Final = 6.0
 
 
-def _style() -> str:
-    def theme(index: int, page: str, text: str, muted: str) -> str:
-        fills = "".join(f".c-{_slug(cause)}{{fill:{pair[index]}}}" for cause, pair in COLOURS.items())
+class Box(NamedTuple):
+    """What something covers."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlaps(self, other: "Box") -> bool:
         return (
-            f".page{{fill:{page}}}text{{fill:{text}}}.muted{{fill:{muted}}}.axis{{stroke:{muted}}}"
-            f".point{{fill:{COLOURS['stale channel'][index]}}}.span{{stroke:{COLOURS['stale channel'][index]}}}{fills}"
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
         )
-
-    return (
-        "<style>text{font:13px system-ui,'Segoe UI',Roboto,sans-serif;font-variant-numeric:tabular-nums}"
-        ".title{font-size:16px;font-weight:600}.axis{stroke-width:1}.span{stroke-width:2;opacity:.45}"
-        + theme(0, "#FFFFFF", "#12181F", "#4A5563")
-        + "@media(prefers-color-scheme:dark){"
-        + theme(1, "#0F1419", "#E6EBF0", "#A3AEBB")
-        + "}</style>"
-    )
-
-
-def _slug(cause: str) -> str:
-    return cause.replace(" ", "-")
-
-
-def _svg(height: int, title: str, body: Sequence[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
-        f"{_style()}"
-        f'<rect class="page" width="{WIDTH}" height="{height}" rx="6"/>'
-        f'<text class="title" x="20" y="30">{escape(title)}</text>{"".join(body)}</svg>'
-    )
 
 
 def frontier(found: Comparison) -> str:
-    """Oversell against lost sales, one point a policy, with its interval at 95 %."""
-    widest = _ceiling(max((each.lost.high or each.lost.mean) for each in found.policies))
-    highest = _ceiling(max((each.oversold.high or each.oversold.mean) for each in found.policies))
+    """Oversell against lost sales, one point a policy, with its interval at 95 %; left and low is best."""
+    widest = _ceiling(max(_most(each.lost) for each in found.policies))
+    highest = _ceiling(max(_most(each.oversold) for each in found.policies))
     across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-
-    def x(rate: float) -> float:
-        return LEFT + across * rate / widest
-
-    def y(rate: float) -> float:
-        return TOP + down * (1 - rate / highest)
-
-    body = _axes(widest, highest, x(0), y(0), across, down)
-    label_at = float("inf")
-    for each in sorted(found.policies, key=lambda each: each.oversold.mean):
-        over, lost = each.oversold, each.lost
-        if over.low is not None and over.high is not None and lost.low is not None and lost.high is not None:
-            body += [
-                f'<line class="span" x1="{x(lost.low):.1f}" x2="{x(lost.high):.1f}" y1="{y(over.mean):.1f}" y2="{y(over.mean):.1f}"/>',
-                f'<line class="span" x1="{x(lost.mean):.1f}" x2="{x(lost.mean):.1f}" y1="{y(over.low):.1f}" y2="{y(over.high):.1f}"/>',
-            ]
-        label_at = min(y(over.mean) + 4, label_at - LABEL_APART)
-        words = f"{each.policy}: {over.mean:,.1f} oversold, {lost.mean:,.1f} lost"
+    body = list(_axes(widest, highest, across, down))
+    points = []
+    for each in found.policies:
+        x = [LEFT + across * rate / widest for rate in _triple(each.lost)]
+        y = [TOP + down * (1 - rate / highest) for rate in _triple(each.oversold)]
+        points.append((each, x[0], y[0]))
         body += [
-            f'<circle class="point" cx="{x(lost.mean):.1f}" cy="{y(over.mean):.1f}" r="5"><title>{escape(words)}</title></circle>',
-            f'<text x="{x(lost.mean) + 10:.1f}" y="{label_at:.1f}">{escape(each.policy)}</text>',
+            f'<line class="span" x1="{x[1]:.1f}" x2="{x[2]:.1f}" y1="{y[0]:.1f}" y2="{y[0]:.1f}"/>',
+            f'<line class="span" x1="{x[0]:.1f}" x2="{x[0]:.1f}" y1="{y[1]:.1f}" y2="{y[2]:.1f}"/>',
         ]
-    return _svg(HEIGHT, f"Oversell against lost sales: {found.estate}, {len(found.seeds)} seeds", body)
+    body += _labelled(points)
+    seeds = f"{len(found.seeds)} {'seed' if len(found.seeds) == 1 else 'seeds'}"
+    return figure(HEIGHT, f"Oversell against lost sales: {found.estate}, {seeds}", body)
 
 
-def _axes(widest: float, highest: float, x0: float, y0: float, across: int, down: int) -> list[str]:
-    body = [
-        f'<line class="axis" x1="{x0}" x2="{x0 + across}" y1="{y0}" y2="{y0}"/>',
-        f'<line class="axis" x1="{x0}" x2="{x0}" y1="{y0}" y2="{y0 - down}"/>',
-        f'<text class="muted" x="{x0 + across / 2}" y="{y0 + 42}" text-anchor="middle">units lost of 10,000 wanted</text>',
-        f'<text class="muted" transform="translate(18 {y0 - down / 2}) rotate(-90)" text-anchor="middle">units oversold of 10,000 promised</text>',
-    ]
-    for step in range(5):
-        part = step / 4
-        body += [
-            f'<text class="muted" x="{x0 + across * part:.1f}" y="{y0 + 20}" text-anchor="middle">{widest * part:,.4g}</text>',
-            f'<text class="muted" x="{x0 - 8}" y="{y0 - down * part + 4:.1f}" text-anchor="end">{highest * part:,.4g}</text>',
-        ]
-    return body
+def _labelled(points: Sequence[tuple[Compared, float, float]]) -> Iterator[str]:
+    """The points, and beside each its name where there is room for it."""
+    taken = [Box(x - DOT, y - DOT, x + DOT, y + DOT) for _, x, y in points]
+    for each, x, y in sorted(points, key=lambda point: (point[2], point[1])):
+        width = LETTER * len(each.policy)
+        box = next(spot for spot in _spots(x, y, width) if not any(spot.overlaps(other) for other in taken))
+        taken.append(box)
+        nearest = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
+        if math.dist((x, y), nearest) > AWAY[0] + 2:
+            yield f'<line class="axis" x1="{x:.1f}" y1="{y:.1f}" x2="{nearest[0]:.1f}" y2="{nearest[1]:.1f}"/>'
+        words = f"{each.policy}: {each.oversold.mean:,.1f} oversold, {each.lost.mean:,.1f} lost of 10,000"
+        yield f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="{DOT}"><title>{escape(words)}</title></circle>'
+        yield f'<text x="{box.left:.1f}" y="{box.bottom - 4:.1f}">{escape(each.policy)}</text>'
 
 
-def causes(found: Comparison, title: str, of: Sequence[tuple[str, Sequence[Cause]]]) -> str:
-    """Stacked bars, one a policy, by cause; the numbers stand beside them."""
+def _spots(x: float, y: float, width: float) -> Iterator[Box]:
+    """Where a name may stand, best first: to the right, above, beside, to the left; then further away."""
+    for away in AWAY:
+        for left, top in (
+            (x + away, y - LINE / 2),
+            (x - width / 2, y - LINE - away),
+            (x + away, y - LINE - away / 2),
+            (x + away, y + away / 2),
+            (x - away - width, y - LINE / 2),
+            (x - away - width, y - LINE - away / 2),
+        ):
+            if left > LEFT and left + width < WIDTH and TOP - LINE < top < HEIGHT - BOTTOM:
+                yield Box(left, top, left + width, top + LINE)
+    yield Box(x + DOT, y - LINE, x + DOT + width, y)  # crowded beyond help: over the others
+
+
+def _triple(estimate: Estimate) -> tuple[float, float, float]:
+    """The mean and its interval, which is the mean itself when there was one seed."""
+    low = estimate.mean if estimate.low is None else estimate.low
+    return estimate.mean, low, _most(estimate)
+
+
+def _most(estimate: Estimate) -> float:
+    return estimate.mean if estimate.high is None else estimate.high
+
+
+def _axes(widest: float, highest: float, across: int, down: int) -> Iterator[str]:
+    bottom = TOP + down
+    for step in range(STEPS + 1):
+        part = step / STEPS
+        x, y = LEFT + across * part, bottom - down * part
+        kind = "grid axis" if step else "axis"
+        yield f'<line class="{kind}" x1="{LEFT}" x2="{LEFT + across}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{TOP}"/>'
+        yield f'<text class="muted" x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{widest * part:,.4g}</text>'
+        yield f'<text class="muted" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{highest * part:,.4g}</text>'
+    middle = TOP + down / 2
+    yield f'<text class="muted" x="{LEFT + across / 2}" y="{bottom + 44}" text-anchor="middle">units lost of 10,000 wanted</text>'
+    yield (
+        f'<text class="muted" transform="translate(18 {middle}) rotate(-90)" text-anchor="middle">'
+        "units oversold of 10,000 promised</text>"
+    )
+
+
+def causes(title: str, of: Sequence[tuple[str, Sequence[Cause]]]) -> str:
+    """Stacked bars, one a policy, by cause; the sums stand beside them."""
     totals = [(name, by_cause(parts)) for name, parts in of]
     longest = _ceiling(max((sum(parts.values()) for _, parts in totals), default=0.0))
-    across = WIDTH - 130 - 90
-    body, y = [], TOP
+    scale = (WIDTH - BARS_LEFT - BARS_RIGHT) / longest
+    order = list(dict.fromkeys(cause for _, parts in totals for cause in parts))
+    body, y = [], TOP - 10
     for name, parts in totals:
-        body.append(f'<text x="120" y="{y + 16}" text-anchor="end">{escape(name)}</text>')
-        x = 130.0
-        for cause, rate in parts.items():
-            width = across * rate / longest
-            body.append(
-                f'<rect class="c-{_slug(cause)}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}">'
-                f"<title>{escape(name)}, {cause}: {rate:,.1f}</title></rect>"
-            )
-            x += width
+        body.append(f'<text x="{BARS_LEFT - 10}" y="{y + 16}" text-anchor="end">{escape(name)}</text>')
+        x = float(BARS_LEFT)
+        for cause in order:
+            if rate := parts.get(cause, 0.0):
+                body.append(block(cause, x, y, scale * rate, BAR, f"{name}, {cause}: {rate:,.1f}"))
+                x += scale * rate
         body.append(f'<text x="{x + 8:.1f}" y="{y + 16}">{sum(parts.values()):,.1f}</text>')
         y += BAR + BAR_APART
-    x = 130.0
-    for cause in dict.fromkeys(cause for _, parts in totals for cause in parts):
-        body.append(f'<rect class="c-{_slug(cause)}" x="{x:.0f}" y="{y + 6}" width="12" height="12"/>')
-        body.append(f'<text class="muted" x="{x + 17:.0f}" y="{y + 17}">{cause}</text>')
-        x += 30 + 7.2 * len(cause)
-    return _svg(y + 36, f"{title}: {found.estate}", body)
+    x = float(BARS_LEFT)
+    for cause in order:
+        body.append(block(cause, x, y + 6, 14, 14))
+        body.append(f'<text class="muted" x="{x + 20:.0f}" y="{y + 18}">{cause}</text>')
+        x += 34 + LETTER * len(cause)
+    return figure(y + 36, title, body)
 
 
 def _ceiling(value: float) -> float:

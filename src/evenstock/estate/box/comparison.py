@@ -9,7 +9,7 @@ import msgspec
 
 from evenstock.estate.box.policies import Policy
 from evenstock.estate.box.referee import Finding
-from evenstock.estate.box.results import Disappointed, Result
+from evenstock.estate.box.results import ChannelResult, Disappointed, Result
 from evenstock.estate.box.scenario import Scenario
 
 # Student's t at 97.5 %, by degrees of freedom; beyond them the normal law is near enough.
@@ -37,6 +37,17 @@ class Cause(msgspec.Struct, frozen=True):
     rate: float
 
 
+class ChannelMeans(msgspec.Struct, frozen=True, kw_only=True):
+    """One channel under one policy: means over seeds, in units a day."""
+
+    channel: str
+    wanted: float
+    accepted: float
+    calls: float
+    calls_part: float  # of those that its limit allows
+    lag_p95_s: float
+
+
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """One policy over all seeds. Rates are units of 10,000: promised ones for oversold, wanted ones for lost."""
 
@@ -46,11 +57,16 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     lost: Estimate
     oversold_by: tuple[Cause, ...]
     lost_by: tuple[Cause, ...]
+    oversold_change: (
+        Estimate  # against the first policy, seed by seed: the same customers, so chance counts for less
+    )
+    lost_change: Estimate
     shipped: Estimate  # of 10,000 wanted units
     channel_lag_p95_s: Estimate
     source_lag_p95_s: Estimate
     calls: Estimate
     resourced: Estimate
+    channels: tuple[ChannelMeans, ...]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,15 +86,13 @@ def compare(scenario: Scenario, policies: Sequence[Policy], results: Sequence[Re
     """The figures of many plays, in an order that does not depend on who finished first."""
     names = [policy.name for policy in policies]
     ordered = sorted(results, key=lambda found: (found.seed, names.index(found.policy)))
+    of = {name: [found for found in ordered if found.policy == name] for name in names}
     return Comparison(
         estate=scenario.name,
         words=scenario.words,
         hours=scenario.hours,
         seeds=tuple(dict.fromkeys(found.seed for found in ordered)),
-        policies=tuple(
-            _compared(policy, [found for found in ordered if found.policy == policy.name])
-            for policy in policies
-        ),
+        policies=tuple(_compared(policy, of[policy.name], of[names[0]]) for policy in policies),
         facts=sum(found.facts for found in ordered),
         findings=tuple(
             (found.seed, found.policy, finding) for found in ordered for finding in found.findings
@@ -87,10 +101,15 @@ def compare(scenario: Scenario, policies: Sequence[Policy], results: Sequence[Re
     )
 
 
-def _compared(policy: Policy, results: Sequence[Result]) -> Compared:
+def _compared(policy: Policy, results: Sequence[Result], first: Sequence[Result]) -> Compared:
     def over(figure: Callable[[Result], float]) -> Estimate:
         return estimate([figure(found) for found in results])
 
+    def against(figure: Callable[[Result], float]) -> Estimate:
+        pairs = zip(results, first, strict=True)
+        return estimate([figure(found) - figure(other) for found, other in pairs], least=-math.inf)
+
+    number = len(results[0].channels)
     return Compared(
         policy=policy.name,
         words=policy.words,
@@ -98,6 +117,8 @@ def _compared(policy: Policy, results: Sequence[Result]) -> Compared:
         lost=over(lambda found: found.lost_rate),
         oversold_by=_causes(results, lambda found: (found.oversold, found.accepted)),
         lost_by=_causes(results, lambda found: (found.lost, found.wanted)),
+        oversold_change=against(lambda found: found.oversold_rate),
+        lost_change=against(lambda found: found.lost_rate),
         shipped=over(lambda found: 10_000 * found.shipped / found.wanted if found.wanted else 0.0),
         channel_lag_p95_s=over(
             lambda found: max((each.lag.p95 or 0.0 for each in found.channels), default=0.0)
@@ -105,6 +126,18 @@ def _compared(policy: Policy, results: Sequence[Result]) -> Compared:
         source_lag_p95_s=over(lambda found: found.lag.p95 or 0.0),
         calls=over(lambda found: sum(each.calls for each in found.channels)),
         resourced=over(lambda found: found.resourced),
+        channels=tuple(_channel([found.channels[nth] for found in results]) for nth in range(number)),
+    )
+
+
+def _channel(days: Sequence[ChannelResult]) -> ChannelMeans:
+    return ChannelMeans(
+        channel=days[0].channel,
+        wanted=fmean(day.wanted for day in days),
+        accepted=fmean(day.accepted for day in days),
+        calls=fmean(day.calls for day in days),
+        calls_part=fmean(day.calls / day.calls_allowed if day.calls_allowed else 0.0 for day in days),
+        lag_p95_s=fmean(day.lag.p95 or 0.0 for day in days),
     )
 
 
@@ -130,12 +163,12 @@ def by_cause(causes: Sequence[Cause]) -> dict[str, float]:
     return dict(sorted(sums.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and interval at 95 % (Student)."""
+def estimate(values: Sequence[float], *, least: float = 0.0) -> Estimate:
+    """Mean and interval at 95 % (Student), cut off at the least value that there can be."""
     mean = fmean(values)
     if len(values) < 2:
         return Estimate(mean)
     freedom = len(values) - 1
     quantile = T_QUANTILES[freedom - 1] if freedom <= len(T_QUANTILES) else NORMAL_QUANTILE
     half = quantile * stdev(values) / math.sqrt(len(values))
-    return Estimate(mean, max(0.0, mean - half), mean + half)
+    return Estimate(mean, max(least, mean - half), mean + half)

@@ -118,7 +118,7 @@ class Sender:
         self._fence = 0
         self._failures = 0  # in a row
         self._chance = stream(box.seed, channel.id, "retries")
-        self._is_planned = False
+        self._planned_for: int | None = None
         self._gap = int(SECOND / channel.calls_per_s)
         view.senders.append(self)
 
@@ -132,21 +132,26 @@ class Sender:
         """The number of an item changed."""
         if item_id not in self.owed:
             self.owed[item_id] = self._box.agenda.now
-        self._wake(self._box.publish_every)
+        self._gather()
 
-    def _wake(self, after: int) -> None:
-        if not self._is_planned:
-            self._is_planned = True
-            now = self._box.agenda.now
-            every = self._box.batch_every
-            at = (now // every + 1) * every if every and after == self._box.publish_every else now + after
-            self._box.agenda.plan(max(at, self.busy_until), self._send)
+    def _gather(self) -> None:
+        """Tell it with what else changes meanwhile: a moment later, or with the next batch."""
+        now, every = self._box.agenda.now, self._box.batch_every
+        self._wake((now // every + 1) * every if every else now + self._box.publish_every)
 
-    def _send(self) -> None:
-        self._is_planned = False
+    def _wake(self, at: int) -> None:
+        at = max(at, self.busy_until)
+        if self._planned_for is None or at < self._planned_for:
+            self._planned_for = at
+            self._box.agenda.plan(at, self._send, at)
+
+    def _send(self, planned_for: int) -> None:
+        if planned_for != self._planned_for:
+            return  # something made it hurry meanwhile
+        self._planned_for = None
         now = self._box.agenda.now
         if not self._box.process.is_up:
-            self._wake(max(self._box.process.up_at - now, self._gap))
+            self._wake(max(self._box.process.up_at, now + self._gap))
             return
         ready = [item_id for item_id in self.owed if item_id not in self._flying]
         ready.sort(
@@ -164,7 +169,7 @@ class Sender:
         if numbers:
             self._call(now, tuple(numbers))
         if len(ready) > self.channel.numbers_per_call:
-            self._wake(self._gap)
+            self._wake(now + self._gap)
 
     def _number(self, item_id: int) -> Number | None:
         """What is told next; None when the channel has it already."""
@@ -207,7 +212,7 @@ class Sender:
             else:
                 self._owe_again(number)
         if self.owed:
-            self._wake(self._box.publish_every)
+            self._gather()
 
     def busy(self, call: Call) -> None:
         """It was not done; later it will be."""
@@ -226,7 +231,7 @@ class Sender:
 
     def _try_later(self) -> None:
         self._failures += 1
-        self._wake(int(wait_s(self._failures, self._chance.random()) * SECOND))
+        self._wake(self._box.agenda.now + int(wait_s(self._failures, self._chance.random()) * SECOND))
 
     def _is_current(self, call: Call, number: Number) -> bool:
         """Whether an outcome belongs to the attempt under way; a late one changes nothing."""

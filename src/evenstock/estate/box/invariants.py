@@ -1,10 +1,11 @@
 """What must hold in the hub at any time, over what changed since the last look (reliability §2)."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from evenstock.core.booking import PositionKey
+from evenstock.core.booking import Movement, PositionKey
 from evenstock.core.ledger import effect
 from evenstock.estate.box.memory import Memory
 
@@ -16,14 +17,34 @@ SWEPT_WITHIN: Final = timedelta(minutes=1)
 Breach = tuple[str, str]  # which check, in words
 
 
+class Fold:
+    """What the movements of a position add up to, as far as they have been read."""
+
+    __slots__ = ("adjusted", "read", "total")
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.total = [0, 0, 0, 0]
+        self.adjusted: dict[int, int] = {}  # by count
+
+
 class Looks:
-    """Looks at one play again and again; each entry of a log is looked at once."""
+    """Looks at one play again and again; each entry of a log is read once, until everything is read anew."""
 
     def __init__(self, box: "Box") -> None:
         self._box = box
         self._claims = 0
         self._claimed: list[PositionKey] = []  # where there were claims
         self._versions: dict[tuple[str, int], int] = {}
+        self._folds: defaultdict[PositionKey, Fold] = defaultdict(Fold)
+        self._offered: defaultdict[int, dict[int, int]] = defaultdict(dict)  # item → location → units
+
+    def anew(self) -> None:
+        """Forget what was read: the next look reads all that there is."""
+        memory = self._box.hub.memory
+        memory.touched = dict.fromkeys(memory.positions)
+        self._folds.clear()
+        self._offered.clear()
 
     def at(self, now: datetime) -> Iterator[Breach]:
         """Breaches that are there now."""
@@ -35,28 +56,31 @@ class Looks:
         yield from self._claims_are_sums(memory, touched)
         yield from self._holds(memory, now)
         yield from self._versions_rise()
-        yield from self._offers(dict.fromkeys(item_id for item_id, _ in touched))
+        yield from self._offers(touched)
 
     def _position(self, memory: Memory, key: tuple[int, int]) -> Iterator[Breach]:
-        position = memory.position(key)
-        total = [0, 0, 0, 0]
-        adjusted: dict[int, int] = {}
-        for movement in memory.movements[key]:
-            if movement.quantity <= 0:
-                yield "movement", f"A movement of {movement.quantity} units at {self._name(key)}."
-            change = effect(movement.from_place, movement.to_place, movement.quantity)  # type: ignore[arg-type]
-            total = [one + other for one, other in zip(total, change, strict=True)]
-            if movement.count_id is not None:
-                adjusted[movement.count_id] = adjusted.get(movement.count_id, 0) + change[0]
-        if tuple(total) != position.vector:
-            yield "fold", f"{self._name(key)} says {position.vector}, its movements {tuple(total)}."
+        fold = self._folds[key]
+        yield from self._read(memory.movements[key], key, fold)
+        vector = memory.position(key).vector
+        if tuple(fold.total) != vector:
+            yield "fold", f"{self._name(key)} says {vector}, its movements {tuple(fold.total)}."
         for count in memory.counts[key]:
-            if count.adjusted != adjusted.get(count.count_id, 0):
+            if count.adjusted != fold.adjusted.get(count.count_id, 0):
                 yield (
                     "count",
                     f"A count at {self._name(key)} adjusted {count.adjusted}, its movements did not.",
                 )
         yield from self._state(memory, key)
+
+    def _read(self, movements: list[Movement], key: PositionKey, fold: Fold) -> Iterator[Breach]:
+        for movement in movements[fold.read :]:
+            if movement.quantity <= 0:
+                yield "movement", f"A movement of {movement.quantity} units at {self._name(key)}."
+            change = effect(movement.from_place, movement.to_place, movement.quantity)  # type: ignore[arg-type]
+            fold.total = [one + other for one, other in zip(fold.total, change, strict=True)]
+            if movement.count_id is not None:
+                fold.adjusted[movement.count_id] = fold.adjusted.get(movement.count_id, 0) + change[0]
+        fold.read = len(movements)
 
     def _state(self, memory: Memory, key: tuple[int, int]) -> Iterator[Breach]:
         """Exceptions of state are open exactly while their state lasts."""
@@ -122,15 +146,17 @@ class Looks:
                     yield "version", f"{id_} went back from version {before} to {number.version}."
                 self._versions[id_, item_id] = number.version
 
-    def _offers(self, items: Iterable[int]) -> Iterator[Breach]:
+    def _offers(self, touched: Iterable[PositionKey]) -> Iterator[Breach]:
         """What is offered is what a fresh look at the positions gives."""
         box, view, safety = self._box, self._box.view, self._box.policy.safety_stock
-        for item_id in items:
-            should = 0
-            for location_id in view.locations:
-                position = box.hub.memory.position((item_id, location_id))
-                if location_id not in view.dark:
-                    should += max(0, position.vector[0] - position.reserved - position.allocated - safety)
+        positions = box.hub.memory.positions
+        for key in touched:
+            position = positions[key]
+            units = position.vector[0] - position.reserved - position.allocated - safety
+            self._offered[key[0]][key[1]] = max(0, units)
+        for item_id in dict.fromkeys(item_id for item_id, _ in touched):
+            offered = self._offered[item_id]
+            should = sum(offered.values()) - sum(offered.get(location_id, 0) for location_id in view.dark)
             if view.ats(item_id) != should:
                 yield (
                     "availability",

@@ -6,7 +6,7 @@ from typing import Literal
 from evenstock.estate.box.demand import Goods
 from evenstock.estate.box.told import Spot
 
-OversellCause = Literal["hub", "stale channel", "late source", "policy", "physical drift"]
+OversellCause = Literal["hub", "stale channel", "late source", "accepted risk", "physical drift"]
 LostCause = Literal["stale channel", "safety stock", "offline store", "late source", "physical drift"]
 
 

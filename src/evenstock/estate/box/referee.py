@@ -65,6 +65,7 @@ class Referee:
 
     def judge(self) -> None:
         """When all faults are healed and everybody is at home."""
+        self._looks.anew()
         self.look()
         for check, found in (
             ("lost", self._lost()),

@@ -12,3 +12,14 @@ SELECT pg_advisory_xact_lock(hashtextextended('evenstock/granting', 0));
 -- name: importing
 -- One run of an import at a time, so that two do not write one reject file. Asked, not waited for: it may take hours.
 SELECT pg_try_advisory_lock(hashtextextended('evenstock/importing/' || current_schema() || '/' || $1, 0));
+
+-- name: imported
+-- A session that lives on lets go by itself.
+SELECT pg_advisory_unlock(hashtextextended('evenstock/importing/' || current_schema() || '/' || $1, 0));
+
+-- name: taking
+-- One process at a time takes from a connection; a dead one lets go with its session.
+SELECT pg_try_advisory_lock(hashtextextended('evenstock/taking/' || current_schema() || '/' || $1::integer, 0));
+
+-- name: taken
+SELECT pg_advisory_unlock(hashtextextended('evenstock/taking/' || current_schema() || '/' || $1::integer, 0));

@@ -46,19 +46,21 @@ where i.sku = $1 and e.ledger_seq <= $2 and r.channel_id = $3
 group by e.location_id;
 
 -- name: promises_then
--- The reservations that claimed an item at a number of the ledger; of those that are open now only what is not over its time.
-select r.reservation_id, r.order_ref, c.id as channel, e.location_id, e.reserved, e.allocated
+-- The reservations that claimed an item at these locations at a number of the ledger; of those that are open now only what is
+-- not over its time.
+select r.reservation_id, r.order_ref, c.id as channel, e.location, e.reserved, e.allocated
 from (
-    select e.reservation_id, e.location_id, sum(e.reserved)::bigint as reserved, sum(e.allocated)::bigint as allocated
+    select e.reservation_id, l.id as location, sum(e.reserved)::bigint as reserved, sum(e.allocated)::bigint as allocated
     from items i join claim_entries e using (item_id)
-    where i.sku = $1 and e.ledger_seq <= $2
-    group by e.reservation_id, e.location_id
+    join locations l using (location_id)
+    where i.sku = $1 and e.ledger_seq <= $2 and l.id = any ($5::text[])
+    group by e.reservation_id, l.id
     having sum(e.reserved) <> 0 or sum(e.allocated) <> 0
 ) e
 join reservations r using (reservation_id)
 left join channels c using (channel_id)
 where $3::timestamptz is null or r.expires_at is null or r.expires_at > $3
-order by r.reservation_id
+order by r.reservation_id, e.location
 limit $4;
 
 -- name: exposures
