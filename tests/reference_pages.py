@@ -15,6 +15,7 @@ from evenstock.cli import edge
 from evenstock.connectors.faults import KINDS
 from evenstock.connectors.found import sandboxes as sandboxes_found
 from evenstock.core.bodies import BODY_BYTES_MAX
+from evenstock.core.causes import ABOUT
 from evenstock.core.errors import MEANINGS
 from evenstock.core.events import EVENT_TYPES
 from evenstock.core.reading import BATCH_EVENTS_MAX
@@ -37,6 +38,19 @@ def errors() -> Iterator[str]:
             yield from ("", f"## {family}", "", "| code | status | means | do |", "|---|---|---|---|")
         again = " Trying again can help." if meaning.retryable else ""
         yield f"| `{code}` | {meaning.status} | {meaning.title} | {meaning.action}{again} |"
+
+
+def exceptions() -> Iterator[str]:
+    """Every cause of an exception."""
+    yield from ("# Exceptions", "", MADE, "")
+    yield "One for each cause; it closes by a fact, never by a click. What each is called and what to do: [error codes](errors.md)."
+    yield from (
+        "",
+        "| cause | one for | is anything lost? | what happens next by itself |",
+        "|---|---|---|---|",
+    )
+    for code, about in sorted(ABOUT.items()):
+        yield f"| `{code}` | {about.grouped_by} | {about.safe} | {about.next} |"
 
 
 def events() -> Iterator[str]:
@@ -178,6 +192,7 @@ def _table(head: str, rows: Mapping[str, str]) -> Iterator[str]:
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "errors.md": errors,
     "events.md": events,
+    "exceptions.md": exceptions,
     "api.md": api,
     "store-agent.md": store_agent,
     "sandboxes.md": sandboxes,

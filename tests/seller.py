@@ -21,8 +21,9 @@ from evenstock.pipeline.promise import (
     sweep,
 )
 from evenstock.postgres import channels, faults
+from evenstock.postgres.attention import Filter, exceptions
 from evenstock.postgres.database import Connection, Database
-from evenstock.postgres.stock import LocationNames, exceptions, positions_of
+from evenstock.postgres.stock import LocationNames, positions_of
 from hub import NOW, TRIES
 
 CLAIMED = "select reserved, allocated from positions join items using (item_id) join locations using (location_id) where sku = $1 and id = $2"
@@ -75,7 +76,7 @@ class Seller:
         return int(found[sku].available_to_sell)
 
     async def open_details(self, code: str) -> list[str]:
-        rows = await exceptions(self.db, closed_too=False, code=code, before=None, limit=100)
+        rows = await exceptions(self.db, Filter(code=code), None, 100, self.now)
         return [row.detail for row in rows]
 
     async def ledger(self) -> list[tuple[Any, ...]]:

@@ -19,6 +19,7 @@ from evenstock.address import taken, url_of
 from evenstock.api.app import build
 from evenstock.api.routing import Api
 from evenstock.api.whole import WholeAnswers
+from evenstock.pipeline import closing
 from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.bases import bases
 from evenstock.pipeline.clocks import Clocks
@@ -32,6 +33,7 @@ from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.publisher import Publisher
 from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
+from evenstock.pipeline.rounds import Rounds
 from evenstock.pipeline.translate import Translator
 from evenstock.pipeline.vault import KEY_FILE, Vault
 from evenstock.pipeline.worlds import Worlds
@@ -154,6 +156,8 @@ async def hub(
         if intake is not None:
             await intake.start()
         streams = Feed(pool, Stock(names)), Feed(pool, Exposures())
+        closer = Rounds(database, "closer", _close_by_fact, closing.EVERY_S)
+        await closer.start()
         keeper = asyncio.create_task(_keep_partitions(database))
         try:
             yield Hub(
@@ -181,10 +185,15 @@ async def hub(
                 await publisher.stop()
             if worlds is not None:
                 await worlds.close()
+            await closer.stop()
             await inbox.stop()
             await translator.stop()
             await promiser.stop()
             await writer.stop()
+
+
+async def _close_by_fact(db: Session) -> bool:
+    return await closing.close_by_fact(db, clock.now()) > 0
 
 
 async def _keep_partitions(database: Database) -> None:

@@ -38,13 +38,15 @@ CALLS: dict[str, tuple[str, object]] = {
     "get_exposure_log": ("/v1/exposures/log?channel=web", None),
     "get_movements": ("/v1/movements", None),
     "get_exceptions": ("/v1/exceptions", None),
+    "get_exception": ("/v1/exceptions/exc_1", None),
+    "attend_exception": ("/v1/exceptions/exc_1:attend", {"note": "x"}),
     "get_traces": ("/v1/traces?order=none", None),
     "get_health": ("/healthz", None),
     "get_readiness": ("/readyz", None),
     "get_metrics": ("/metrics", None),
 }
 OPEN = {"get_health", "get_readiness"}
-OF_ONE = {"get_traces"}  # of something that is not there
+OF_ONE = {"get_traces", "get_exception", "attend_exception"}  # of something that is not there
 SIGNED = {"post_hook"}  # the signature is the key
 
 

@@ -90,6 +90,8 @@ PLANTED = {
     "v_key_conflict_is_shown": "update key_conflicts set exception_id = 0",
     "v_rejected_event_is_shown":
         "insert into rejected_events (key_id, code, detail, body, exception_id, received_at) values ('k', 'c', 'd', '', 0, '2026-03-02')",
+    "v_exception_notes_are_kept": "grant update (words) on exception_notes to evenstock_app",
+    "v_exception_is_about_its_past": "update exceptions set regressed_from = exception_id where code = 'stock.negative'",
     # promises
     **PLANTED_PROMISES,
     # the inbox

@@ -11,6 +11,7 @@ from evenstock.api import (
     bodies,
     channels,
     events,
+    exceptions,
     exposures,
     files,
     health,
@@ -42,6 +43,7 @@ OPERATIONS: Sequence[Operation] = (
     *exposures.OPERATIONS,
     *streams.OPERATIONS,
     *reading.OPERATIONS,
+    *exceptions.OPERATIONS,
     *traces.OPERATIONS,
     *health.OPERATIONS,
 )

@@ -1,4 +1,4 @@
-"""GET /v1/movements and /v1/exceptions: lists by cursor, newest first."""
+"""GET /v1/movements: lines of the ledger by cursor, newest first."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
@@ -18,20 +18,15 @@ from evenstock.api.operation import (
     query,
     respond,
 )
-from evenstock.core.errors import MEANINGS, Refusal
+from evenstock.core.errors import Refusal
 from evenstock.postgres import stock
-from evenstock.postgres.stock import ExceptionRow, MovementFilter, MovementRow
+from evenstock.postgres.stock import MovementFilter, MovementRow
 
 CURSOR_MAX = (2**62, 2**31 - 1, 2**62)  # of its first, second and third number
 
 
 class MovementPage(msgspec.Struct, frozen=True):
     data: list[MovementRow]
-    next_cursor: str | None
-
-
-class ExceptionPage(msgspec.Struct, frozen=True):
-    data: list[ExceptionRow]
     next_cursor: str | None
 
 
@@ -51,23 +46,6 @@ async def get_movements(call: Call) -> Response:
         rows = await stock.movements(db, wanted, (after[0], after[1]) if after else None, limit, call.hub.tag)
     last = rows[-1].id.split("_")[1:] if len(rows) == limit else None
     return respond(MovementPage(rows, cursor_of(last) if last else None))
-
-
-async def get_exceptions(call: Call) -> Response:
-    given = query(call, "status", "code", "limit", "cursor")
-    limit = limit_of(given)
-    status = given.get("status", "open")
-    if status not in {"open", "all"}:
-        raise Refusal("request.malformed", "`status` is open or all.")
-    if "code" in given and given["code"] not in MEANINGS:
-        raise Refusal("request.malformed", f"There is no code `{given['code']}`.")
-    before = numbers_of(given["cursor"], 1)[0] if "cursor" in given else None
-    async with call.hub.pool.acquire() as db:
-        rows = await stock.exceptions(
-            db, closed_too=status == "all", code=given.get("code"), before=before, limit=limit
-        )
-    last = [str(int(rows[-1].id.removeprefix("exc_")))] if len(rows) == limit else None
-    return respond(ExceptionPage(rows, cursor_of(last) if last else None))
 
 
 def _number(text: str, name: str) -> int:
@@ -113,16 +91,5 @@ OPERATIONS = (
         ),
         refusals=("limit.page",),
         description="Newest knowledge first. Each line names its two places, the fact behind it, when it happened and when we knew.",
-    ),
-    Operation(
-        "GET", "/v1/exceptions", get_exceptions, "What needs a person", "exceptions:read", {200: ExceptionPage},
-        parameters=(
-            Parameter("status", "open (default) or all.", {"type": "string", "enum": ["open", "all"]}),
-            Parameter("code", "Only this cause.", TEXT),
-            LIMIT,
-            CURSOR,
-        ),
-        refusals=("limit.page",),
-        description="One for each cause, with how much waits under it. They close by facts: adding the missing item or location books what waited.",
     ),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from evenstock.cli import (
     connector,
     demo,
     edge,
+    exceptions,
     importing,
     keys,
     running,
@@ -44,6 +45,7 @@ bench.register(app)
 sandbox.register(app)
 simulate.register(app)
 slo.register(app)
+app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(keys.app, name="keys")
 app.add_typer(edge.app, name="edge")
 app.add_typer(connector.app, name="connector")

@@ -37,6 +37,7 @@ SCOPES = (
     "exposures:read",
     "movements:read",
     "exceptions:read",
+    "exceptions:write",
     "traces:read",
     "messages:read",
     "messages:write",

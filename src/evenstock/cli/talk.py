@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
+from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -66,6 +67,17 @@ def fail(words: str, code: Exit) -> NoReturn:
     """Say what is wrong and end with that code."""
     err.print(f"✕ {words}", markup=False, soft_wrap=True)
     sys.exit(code)
+
+
+def instant(text: str, option: str) -> datetime:
+    """A time with an offset that was given as an option; ends with the code of wrong usage otherwise."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"{option} {text!r} is not a time: write 2026-11-20T14:03:00+01:00.", Exit.USAGE)
+    if found.tzinfo is None:
+        fail(f"{option} {text!r} has no offset, so it could be any zone's: write {text}+01:00.", Exit.USAGE)
+    return found
 
 
 def answer_json(value: Any) -> None:

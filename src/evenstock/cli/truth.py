@@ -18,6 +18,7 @@ from evenstock.cli.talk import (
     answer_json,
     err,
     fail,
+    instant,
     out,
     read_settings,
     run,
@@ -91,10 +92,10 @@ def why(
     as_json: Json = False,
 ) -> None:
     """What is behind a number, in words: its terms, what a channel was told, and the movements."""
-    instant = _instant(as_of) if as_of is not None else None
+    at = instant(as_of, "--as-of") if as_of is not None else None
     settings = read_settings(data=data, database_url=database_url, schema=schema)
     with wiring.database(settings, say) as database:
-        found, explanation, rows = run(_why(database, sku, channel, location, instant, known_at, limit))
+        found, explanation, rows = run(_why(database, sku, channel, location, at, known_at, limit))
     if found is None:
         fail(f"There is no item {sku}. A sku is compared exactly, case included.", Exit.NOT_FOUND)
     if as_json:
@@ -107,16 +108,6 @@ def why(
         for line in explanation_in_words(explanation):
             out.print(line, markup=False, soft_wrap=True)
     _show_movements(rows, limit)
-
-
-def _instant(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"--as-of {text!r} is not a time: write 2026-11-20T14:03:00+01:00.", Exit.USAGE)
-    if found.tzinfo is None:
-        fail(f"--as-of {text!r} has no offset, so it could be any zone's: write {text}+01:00.", Exit.USAGE)
-    return found
 
 
 async def _why(

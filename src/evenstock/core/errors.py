@@ -54,7 +54,7 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("count.conflict", 409, "Two counts of one instant disagree", "The last by key stands. Void the wrong one with CountVoided."),
         Meaning("count.from_the_future", 422, "A count from the future", "Set the device's clock; void this count and send it under a new key."),
         # facts that were mistakes
-        Meaning("void.before_count", 409, "A sale was voided across a count", "If the goods came back, send the void with goods=came_back under a new key."),
+        Meaning("void.before_count", 409, "A sale was voided across a count", "Count the item there; it closes when the count is in."),
         Meaning("void.of_void", 422, "A void cannot be voided", "Send the original fact again under a new key."),
         Meaning("void.target_kind", 422, "This void does not fit its target", "Use CountVoided for counts and FactVoided for every other fact."),
         Meaning("void.repeated", 409, "Already voided", "Nothing: the first void stands."),
@@ -89,6 +89,9 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("connection.settings", 422, "The settings do not fit the connector", "Correct the setting that the pointer names; the connector's README lists them."),
         Meaning("secret.unknown", 503, "A secret is not there", "Store it with `evenstock secrets set NAME`, or set the environment variable; nothing is lost meanwhile.", retryable=True),
         Meaning("secret.unusable", 503, "A secret cannot be used", "Store it again with `evenstock secrets set NAME`.", retryable=True),
+        # exceptions
+        Meaning("exception.not_found", 404, "No such exception", "Use an id that GET /v1/exceptions answered."),
+        Meaning("exception.resolved", 409, "The exception is resolved", "Nothing; add a note if something is to be remembered."),
         # traces
         Meaning("trace.not_found", 404, "Nothing is known of it", "Check the id, and whether the message or event was answered as accepted; ids are compared exactly."),
         Meaning("trace.ambiguous", 409, "Several sources have an event of this id", "Name the source that you mean."),

@@ -33,7 +33,7 @@ from evenstock.core.events import (
 from evenstock.core.ledger import KnownLine, Move, Scope, moves_for
 from evenstock.core.masters import Item, Location, Masters
 from evenstock.core.names import internal_id
-from evenstock.core.quantity import Factor, units
+from evenstock.core.quantity import Factor, Quantity, units
 from evenstock.core.tracing.ids import trace_id_of
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # ahead of ours, before we speak of skew (D5)
@@ -106,6 +106,7 @@ class Fact(msgspec.Struct, kw_only=True):
     counts: list[Counted] = []
     legs: list[TransferLeg] = []
     held: list[HeldLine] = []
+    quantities: dict[int, str] = {}  # of held lines, as they were sent
     target: FactRef | None = None  # of a void
     goods: Literal["never_left", "came_back", "count"] | None = None
     original: FactRef | None = None  # the sale of a return
@@ -155,6 +156,8 @@ def prepare(
     if type(event) is ShipmentConfirmed:
         fact.order = _order(event)
     _resolve(fact, event, masters, only)
+    for line in fact.held:
+        fact.quantities[line.index] = str(_quantity_of(event, line.index))
     return fact
 
 
@@ -296,6 +299,11 @@ def _unknown_item(index: int, ref: ItemRef, source: str) -> HeldLine:
 def _unknown_uom(index: int, uom: str | None, item: Item) -> HeldLine:
     detail = f"{item.sku} is kept in {item.base_uom}; how many of them one {uom} holds is not known."
     return HeldLine(index, "stock.unknown_uom", f"uom:{item.sku}:{uom}", detail, f"/data/lines/{index}/uom")
+
+
+def _quantity_of(event: Event, index: int) -> Quantity:
+    line = event.data.lines[index]  # type: ignore[union-attr]  # only lines are held
+    return line.delta if isinstance(line, AdjustmentLine) else line.quantity
 
 
 def _units(line: AnyLine, index: int, item: Item, factor: Factor) -> int:

@@ -204,10 +204,16 @@ async def _lines(
     """Held lines begin and end; contents that were refused under a used key are kept."""
     rows = [
         HeldRow(
-            fact.fact_id, line.index, line.code, line.subject, ids[line.code, line.subject], fact.occurred_at
+            fact.fact_id,
+            line.index,
+            line.code,
+            line.subject,
+            ids[line.code, line.subject],
+            fact.occurred_at,
+            fact.quantities.get(line.index),
         )
         for fact, line in draft.held
-    ]
+    ]  # fmt: skip
     await exceptions.hold(db, rows)
     await exceptions.settle(db, draft.settled, now, ledger_seq)
     await exceptions.drop(db, draft.dropped, now, ledger_seq)

@@ -34,6 +34,7 @@ class HeldRow(msgspec.Struct, frozen=True):
     subject: str
     exception_id: int
     occurred_at: datetime
+    units: str | None = None  # as the line says, in its own unit
 
 
 class ReleasableLine(msgspec.Struct, frozen=True):
@@ -79,8 +80,10 @@ async def close_causes(db: Connection, causes: Iterable[tuple[str, str]], now: d
 
 async def hold(db: Connection, rows: Sequence[HeldRow]) -> None:
     if rows:
-        values = ((r.fact_id, r.line_index, r.code, r.subject, r.exception_id, r.occurred_at) for r in rows)
-        await db.execute(SQL.hold_lines, tuples(("a", "i", "c", "s", "e", "o"), values))
+        values = (
+            (r.fact_id, r.line_index, r.code, r.subject, r.exception_id, r.occurred_at, r.units) for r in rows
+        )
+        await db.execute(SQL.hold_lines, tuples(("a", "i", "c", "s", "e", "o", "u"), values))
 
 
 async def releasable(

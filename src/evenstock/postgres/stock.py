@@ -8,11 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from evenstock.core.availability import Availability, Held, PositionRow, availability, availability_now
-from evenstock.core.errors import MEANINGS
 from evenstock.core.quantity import as_number
 from evenstock.core.tracing.ids import derived
 from evenstock.postgres.database import Connection
-from evenstock.postgres.exceptions import public_id
 from evenstock.postgres.queries import load
 
 SQL: Final = load("stock")
@@ -235,62 +233,6 @@ def _movement(row: Any, tag: str) -> MovementRow:
         key=row["key"],
         type=row["type"],
         trace_id=row["trace_id"] or derived(tag, "fact", row["fact_id"]),
-    )
-
-
-class ExceptionRow(msgspec.Struct, frozen=True):
-    """Something that a person must decide: its cause, what waits under it, and what to do."""
-
-    id: str
-    code: str
-    title: str
-    detail: str
-    action: str
-    subject: str
-    status: str
-    source: str | None
-    sku: str | None
-    location: str | None
-    lines: int
-    facts: int
-    oldest_at: datetime | None
-    newest_at: datetime | None
-    opened_at: datetime
-    closed_at: datetime | None
-
-
-async def exceptions(
-    db: Connection, *, closed_too: bool, code: str | None, before: int | None, limit: int
-) -> list[ExceptionRow]:
-    """Exceptions by cause, newest first."""
-    rows = await db.fetch(SQL.exceptions, before or SEQ_MAX, closed_too, code, limit)
-    return [_exception(row) for row in rows]
-
-
-def _exception(row: Any) -> ExceptionRow:
-    meaning = MEANINGS[row["code"]]
-    detail = (
-        row["detail"] or f"{row['location']}, {row['sku']}: {meaning.title[:1].lower()}{meaning.title[1:]}."
-    )
-    if row["orders"]:
-        detail += f" Promised to: {row['orders']}."
-    return ExceptionRow(
-        id=public_id(row["exception_id"]),
-        code=row["code"],
-        title=meaning.title,
-        detail=detail,
-        action=meaning.action,
-        subject=row["subject"],
-        status="resolved" if row["closed_at"] else "open",
-        source=row["source"],
-        sku=row["sku"],
-        location=row["location"],
-        lines=row["lines"],
-        facts=row["facts"],
-        oldest_at=row["oldest_at"],
-        newest_at=row["newest_at"],
-        opened_at=row["opened_at"],
-        closed_at=row["closed_at"],
     )
 
 

@@ -1,9 +1,15 @@
 -- name: open_exceptions
 -- One open exception for each cause: the one that is open, or a new one.
-insert into exceptions (code, subject, connection_id, item_id, location_id, detail, opened_at)
-select c, s, o, i, l, d, $2 from json_to_recordset($1::json) as n(c text, s text, o integer, i integer, l integer, d text)
+insert into exceptions as e (code, subject, connection_id, item_id, location_id, detail, opened_at, last_seen_at, hour_at, regressed_from)
+select c, s, o, i, l, d, $2::timestamptz, $2, date_trunc('hour', $2, 'UTC'),
+    (select max(p.exception_id) from exceptions p where p.subject = n.s and p.code = n.c and p.closed_at is not null)
+from json_to_recordset($1::json) as n(c text, s text, o integer, i integer, l integer, d text)
 order by c, s
-on conflict (code, subject) where closed_at is null do update set detail = excluded.detail
+on conflict (code, subject) where closed_at is null do update set detail = excluded.detail, hits = e.hits + 1,
+    last_seen_at = greatest(e.last_seen_at, excluded.last_seen_at), hour_at = greatest(e.hour_at, excluded.hour_at),
+    hour_hits = case when excluded.hour_at > e.hour_at then 1 else e.hour_hits + 1 end,
+    hour_before = case when excluded.hour_at = e.hour_at + interval '1 hour' then e.hour_hits
+        when excluded.hour_at > e.hour_at then 0 else e.hour_before end
 returning exception_id, code, subject;
 
 -- name: close_exceptions
@@ -12,8 +18,8 @@ from json_to_recordset($1::json) as n(c text, s text)
 where e.code = n.c and e.subject = n.s and e.closed_at is null;
 
 -- name: hold_lines
-insert into held_lines (fact_id, line_index, code, subject, exception_id, occurred_at)
-select a, i, c, s, e, o from json_to_recordset($1::json) as n(a bigint, i integer, c text, s text, e bigint, o timestamptz)
+insert into held_lines (fact_id, line_index, code, subject, exception_id, occurred_at, units)
+select a, i, c, s, e, o, u from json_to_recordset($1::json) as n(a bigint, i integer, c text, s text, e bigint, o timestamptz, u numeric)
 on conflict (fact_id, line_index) do update set code = excluded.code, subject = excluded.subject, exception_id = excluded.exception_id
 where held_lines.settled_at is null;
 

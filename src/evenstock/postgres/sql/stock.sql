@@ -122,31 +122,6 @@ join connections c using (connection_id)
 where i.sku = $3
 order by m.ledger_seq desc, m.ordinal desc;
 
--- name: exceptions
--- Open ones (or all), newest first, each with what waits under it.
-select e.exception_id, e.code, e.subject, e.detail, e.opened_at, e.closed_at, c.id as source, i.sku, l.id as location,
-    w.lines, w.facts, w.oldest_at, w.newest_at, o.orders
-from exceptions e
-left join connections c using (connection_id)
-left join items i using (item_id)
-left join locations l using (location_id)
-left join lateral (
-    select count(*) as lines, count(distinct fact_id) as facts, min(occurred_at) as oldest_at, max(occurred_at) as newest_at
-    from held_lines h where h.exception_id = e.exception_id and h.settled_at is null
-) as w on true
-left join lateral (
-    select string_agg(format('%s (%s)', coalesce(r.order_ref, 'rsv_' || lpad(r.reservation_id::text, 10, '0')),
-        trim_scale(p.open / power(10::numeric, i.scale))), ', ' order by r.reservation_id) as orders
-    from (
-        select reservation_id, open from claims c
-        where c.item_id = e.item_id and c.location_id = e.location_id and c.open > 0
-        order by reservation_id limit 20
-    ) as p join reservations r using (reservation_id)
-) as o on e.code = 'stock.overcommitted' and e.closed_at is null
-where e.exception_id < $1 and ($2 or e.closed_at is null) and ($3::text is null or e.code = $3)
-order by e.exception_id desc
-limit $4;
-
 -- name: summary
 -- For `status`: sizes are estimates of the planner, so that nothing is scanned to draw them.
 select h.ledger_seq, h.recorded_at, h.waiting,

@@ -1,0 +1,118 @@
+"""Every cause of an exception in plain words: why those under it are one, whether anything is lost, and what happens next by itself.
+
+The words are part of the product (user-experience §2.6). What the cause is called and what to do stands in `core/errors`.
+"""
+
+from typing import Final
+
+import msgspec
+
+
+class About(msgspec.Struct, frozen=True):
+    """What a person must know of a cause before deciding. `waits`: it ends by itself, most of the time."""
+
+    grouped_by: str
+    safe: str
+    next: str
+    waits: bool = False
+
+
+_HELD: Final = "No. The lines wait as they were sent; the rest of each ticket is booked."
+_BOOKS_ITSELF: Final = "What waits is booked in order of when it happened, as soon as it is mended."
+
+ABOUT: Final[dict[str, About]] = {
+    "stock.unknown_item": About("all lines that name this item", _HELD, _BOOKS_ITSELF),
+    "stock.unknown_location": About("all lines that name this location", _HELD, _BOOKS_ITSELF),
+    "stock.unknown_uom": About("all lines of this item in this unit", _HELD, _BOOKS_ITSELF),
+    "stock.too_precise": About("all lines of this item with too many decimals", _HELD, _BOOKS_ITSELF),
+    "quantity.not_positive": About("one line", _HELD, "Nothing. Void the event; its source sends a right one."),
+    "quantity.too_large": About("one line", _HELD, "Nothing. Void the event; its source sends a right one."),
+    "event.time": About("one line", _HELD, "Nothing. Void the event; its source sends a right one."),
+    "count.from_the_future": About("one count", "No. The count waits.", "Nothing. It ends when the count is voided."),
+    "stock.negative": About(
+        "one item at one location", "No. Every sale is booked; mostly a receipt is missing or a sale came late.",
+        "It ends when the balance is zero or more again: by the receipt that was missing, or by a count.",
+    ),
+    "stock.in_transit_negative": About(
+        "one item at one location", "No. What arrived is on the shelf and may be sold.",
+        "It ends by itself when the shipment is reported.", waits=True,
+    ),
+    "transfer.short": About(
+        "one item of one transfer", "The units are nowhere: they stay in transit until they arrive.",
+        "It ends when the rest arrives or is written off.",
+    ),
+    "return.without_sale": About(
+        "one return", "No. The units wait in quarantine.", "It ends by itself when the sale arrives.", waits=True
+    ),
+    "stock.overcommitted": About(
+        "one item at one location", "Customers are promised units that are not there.",
+        "It ends when there is enough again, or a promise ends. Nobody is promised more meanwhile.",
+    ),
+    "stock.shipped_without_claim": About(
+        "one shipment", "No. What left is booked.", "It ends by itself when the order is reserved.", waits=True
+    ),
+    "count.conflict": About(
+        "two counts of one bucket at one instant", "No. Both are kept; the last by key stands.",
+        "It ends when one of them is voided.",
+    ),
+    "void.before_count": About(
+        "one void", "No. It is booked as it was said; the shelf may hold other than the books say.",
+        "It ends when the item is counted there again.",
+    ),
+    "source.clock_skew": About(
+        "one source", "No. Its facts are booked at the time of receipt, with the claimed time kept.",
+        "It ends when the source has reported for an hour with none of its times ahead.",
+    ),
+    "source.clock_off": About(
+        "one machine", "No. Its facts are booked with the times that it gave them.", "It ends when its clock is right."
+    ),
+    "source.sequence_gap": About(
+        "one stream of numbers", "Perhaps: these tickets were not received.", "It ends when the missing numbers arrive.",
+    ),
+    "event.key_reused": About(
+        "one key of one source", "No. The first stands, the others are kept here.",
+        "It ends when the refused content is booked under a key of its own, or the one that stands is voided.",
+    ),
+    "event.malformed": About(
+        "one device", "No. What it sent is kept byte for byte.", "Nothing: the device cannot mend it."
+    ),
+    "message.untranslatable": About(
+        "one connection, kind of message and place in it", "No. The messages wait as they were received.",
+        "Nothing until somebody replays them, after the mapping, connector or masters were mended.",
+    ),
+    "message.poison": About(
+        "one message", "No. It waits as it was received.", "Nothing until somebody replays it."
+    ),
+    "message.id_reused": About(
+        "one id of one connection", "No. The first stands, the other is kept.", "Nothing until somebody replays it."
+    ),
+    "connection.paused": About(
+        "one connection", "No. What it is owed waits, and goes out newest first.",
+        "Nothing is sent until its settings change.",
+    ),
+    "connection.silent": About(
+        "one connection", "No. What it is owed waits.", "It is tried again by itself, and ends when it answers.", waits=True,
+    ),
+    "exposure.rejected": About(
+        "one item of one channel", "No. The channel shows an older number of this item.",
+        "The next number is tried by itself; it ends when one is taken.",
+    ),
+    "exposure.delayed": About(
+        "one item of one channel", "No. The channel shows an older number of this item.",
+        "It is tried again by itself, and ends when it is taken.", waits=True,
+    ),
+    "import.rejected": About(
+        "one file", "No. The rows are in the reject file; all others are booked.",
+        "It ends when the same file is imported again without a rejected row.",
+    ),
+}  # fmt: skip
+OTHER: Final = About(
+    "one cause", "No. Everything that came in is kept.", "It ends by the fact that mends it."
+)
+
+WAITING: Final = tuple(sorted(code for code, about in ABOUT.items() if about.waits))
+
+
+def about(code: str) -> About:
+    """What to know of a cause."""
+    return ABOUT.get(code, OTHER)
