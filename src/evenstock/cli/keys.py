@@ -35,6 +35,8 @@ SCOPES = (
     "reservations:read",
     "availability:read",
     "exposures:read",
+    "postings:read",
+    "postings:write",
     "movements:read",
     "exceptions:read",
     "traces:read",

@@ -7,7 +7,7 @@ from typing import Any, Final
 from evenstock.core.channels import Channel, Terms
 from evenstock.core.errors import Refusal
 from evenstock.core.masters import Masters
-from evenstock.postgres import exposures, lanes
+from evenstock.postgres import exposures, lanes, postings
 from evenstock.postgres import masters as stored
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.exposures import BasisRow
@@ -82,11 +82,26 @@ async def upsert_channels(
 async def upsert_connections(
     db: Connection, connections: Sequence[dict[str, Any]], now: datetime, bases: Sequence[BasisRow]
 ) -> None:
-    """Make or change connections: id, connector, settings. What was paused for its settings is tried again."""
-    rows = [{"i": c["id"], "c": c["connector"], "s": c["settings"]} for c in connections]
+    """Make or change connections: id, connector, settings; closed, calls_per_s, flow and books where they are said.
+
+    What was paused for its settings is tried again.
+    """
+    rows = [
+        {
+            "i": c["id"],
+            "c": c["connector"],
+            "s": c["settings"],
+            "w": c.get("closed", ()),
+            "r": c.get("calls_per_s"),
+            "f": c.get("flow", "live"),
+        }
+        for c in connections
+    ]
     async with db.transaction():
         await db.execute(stored.SQL.raise_version)
         await db.execute(SQL.upsert_connections, document(rows), now)
+        for each in connections:
+            await postings.keep_books(db, each["id"], each.get("books"))
         await lanes.resume(db, [c["id"] for c in connections], now)
         await exposures.write_terms(db, bases, now, [c["id"] for c in connections])
 

@@ -24,6 +24,7 @@ class Lane(msgspec.Struct, frozen=True):
 class Connection(msgspec.Struct, frozen=True):
     """Whom a lane talks to."""
 
+    connection_id: int
     id: str
     connector: str
     settings: dict[str, Any]
@@ -93,7 +94,9 @@ async def leave(db: Db, holder: str, now: datetime) -> None:
 async def connection(db: Db, connection_id: int) -> Connection:
     row = await db.fetchrow(SQL.connection, connection_id)
     assert row is not None  # noqa: S101 - connections are never deleted
-    return Connection(row["id"], row["connector"], msgspec.json.decode(row["settings"], type=dict[str, Any]))
+    return Connection(
+        connection_id, row["id"], row["connector"], msgspec.json.decode(row["settings"], type=dict[str, Any])
+    )
 
 
 async def claim(db: Db, connection_id: int, now: datetime, fence: int, limit: int) -> list[Owed]:

@@ -11,13 +11,20 @@ on conflict (id) do update set name = coalesce(excluded.name, channels.name), lo
     publish_on = excluded.publish_on;
 
 -- name: upsert_connections
-insert into connections (id, connector, settings, created_at)
-select i, c, s, $2 from json_to_recordset($1::json) as t(i text, c text, s jsonb)
+insert into connections (id, connector, settings, closed, calls_per_s, flow, created_at)
+select i, c, s, w, r, f, $2 from json_to_recordset($1::json) as t(i text, c text, s jsonb, w jsonb, r real, f text)
 order by i
-on conflict (id) do update set connector = excluded.connector, settings = excluded.settings;
+on conflict (id) do update set connector = excluded.connector, settings = excluded.settings, closed = excluded.closed,
+    calls_per_s = excluded.calls_per_s, flow = excluded.flow;
 
 -- name: every_connection
 select connection_id, id, connector, settings::text as settings from connections;
+
+-- name: configured_connections
+-- As configuration names them.
+select jsonb_build_object('id', k.id, 'connector', k.connector, 'settings', k.settings, 'closed', k.closed, 'calls_per_s', k.calls_per_s, 'flow', k.flow,
+    'books', case when b.is_kept then jsonb_build_object('per', b.per, 'every_s', b.every_s, 'first', b.first, 'late_days', b.late_days) end)
+from connections k left join books b using (connection_id) order by k.id;
 
 -- name: every_channel
 -- As configuration names them.

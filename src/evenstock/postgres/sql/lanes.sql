@@ -1,13 +1,15 @@
 -- name: due
--- Connections that are owed a number now and that we may talk to.
-select distinct c.connection_id
-from channels c
-join connections k on k.connection_id = c.connection_id and k.connector = any ($3::text[])
-left join lanes l on l.connection_id = c.connection_id
-where c.publish_on = 'hub_commit'
+-- Connections that are owed a number or a posting now and that we may talk to.
+select k.connection_id
+from connections k
+left join lanes l using (connection_id)
+where k.connector = any ($3::text[]) and k.flow = 'live'
     and (l.connection_id is null
         or (l.paused is null and l.not_before <= $1 and (l.holder = $2 or l.leased_until <= $1)))
-    and exists (select from exposures e where e.channel_id = c.channel_id and e.connection_id = c.connection_id and e.due_at <= $1);
+    and (exists (select from postings p where p.connection_id = k.connection_id and p.due_at <= $1)
+        or exists (
+            select from channels c join exposures e using (channel_id)
+            where c.connection_id = k.connection_id and c.publish_on = 'hub_commit' and e.connection_id = k.connection_id and e.due_at <= $1));
 
 -- name: hold
 -- Take a connection, or keep it; a new holder raises the fence. Nobody gets it while another's lease runs.
