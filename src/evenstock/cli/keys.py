@@ -31,6 +31,7 @@ SCOPES = (
     "locations:write",
     "channels:write",
     "connections:write",
+    "connections:read",
     "reservations:write",
     "reservations:read",
     "availability:read",

@@ -90,6 +90,7 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("message.not_found", 404, "No such message", "Use an id that GET /v1/messages answered."),
         Meaning("connector.fault", 500, "A fault of the connector", "Report it to whoever wrote the connector, with the message's id."),
         Meaning("connector.unknown", 422, "Unknown connector", "Use one that `evenstock connector list` names."),
+        Meaning("connection.not_found", 404, "No such connection", "Use an id that GET /v1/connections answered."),
         Meaning("connection.settings", 422, "The settings do not fit the connector", "Correct the setting that the pointer names; the connector's README lists them."),
         Meaning("secret.unknown", 503, "A secret is not there", "Store it with `evenstock secrets set NAME`, or set the environment variable; nothing is lost meanwhile.", retryable=True),
         Meaning("secret.unusable", 503, "A secret cannot be used", "Store it again with `evenstock secrets set NAME`.", retryable=True),

@@ -29,7 +29,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("end: equals begin; to send nothing at all, say flow = off")
         try:
             ZoneInfo(self.timezone)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, KeyError) as error:
             raise ValueError(f"timezone: there is no {self.timezone!r}; Europe/Amsterdam is one") from error
 
     def ends(self, now: datetime) -> datetime | None:

@@ -28,8 +28,11 @@ from evenstock.connectors.contract import (
 )
 from evenstock.connectors.found import fitting
 from evenstock.core.errors import Refusal
+from evenstock.core.pacing import gap_s, paced
 from evenstock.core.retry import wait_s
 from evenstock.core.tracing.ids import traceparent
+from evenstock.core.windows import opens_at
+from evenstock.patience import until
 from evenstock.pipeline import documents
 from evenstock.pipeline.calls import OUTCOMES, Answer, Told
 from evenstock.pipeline.documents import Document
@@ -45,6 +48,7 @@ LEASE_S: Final = (
     15.0  # longer than a call, so that nobody else talks to the connection while one is under way
 )
 SILENT_AFTER: Final = 5  # failures in a row, before a person is told
+BREAK_AFTER: Final = 3  # failures in a row, before only one thing at a time is tried, until that works
 
 TOLD = Counter("evenstock_dispatches", "What was told to connections, by what became of it.", ["outcome"])
 
@@ -88,6 +92,11 @@ class Dispatcher:
             if lane is None:
                 return 0
             connection = await lanes.connection(db, connection_id)
+            if not connection.is_open:
+                return 0
+            if (opens := opens_at(connection.closed, now)) > now:
+                await lanes.rest(db, connection_id, lane.fence, opens, now)
+                return 0
             connector = self._connectors[connection.connector]
             work = await self._claim(db, connector, connection, lane, now)
         if work is None:
@@ -95,10 +104,16 @@ class Dispatcher:
         answers = await self._call(connector, connection, work)
         now = self._now()
         told = self._told(answers, lane.failures)
+        complained = any(isinstance(each, RetryLater) and each.cause == "rate" for each in answers)
+        per_s = paced(lane.per_s, connection.calls_per_s, complained=complained)
+        gap = gap_s(per_s, connection.calls_per_s)
         async with self._pool.acquire() as db, db.transaction():
             await work.settle(db, lane, answers, told, now)
-            again_at = now + timedelta(seconds=told.wait_s)
-            if await lanes.set_lane(db, connection_id, lane.fence, told.failures, again_at, told.paused):
+            again_at = now + timedelta(seconds=max(told.wait_s, gap))
+            mine = await lanes.set_lane(
+                db, connection_id, lane.fence, told.failures, again_at, told.paused, per_s
+            )
+            if mine:
                 await _show(db, connection, lane.failures, told, answers, now)
         for answer in answers:
             TOLD.labels(OUTCOMES[type(answer)]).inc()
@@ -119,12 +134,13 @@ class Dispatcher:
     ) -> Work | None:
         """What is sent next, written down as sent."""
         if connector.publish is not None:
-            limit = connector.exposures_max
-            if owed := await lanes.claim(db, connection.connection_id, now, lane.fence, limit):
+            limit = 1 if lane.failures >= BREAK_AFTER else connector.exposures_max
+            number = connection.connection_id
+            if owed := await lanes.claim(db, number, now, lane.fence, limit, connection.drained_at):
                 return Numbers(self._tag, connection.connection_id, owed)
         if connector.post is None:
             return None
-        return await documents.claim(db, connection.connection_id, connection.id, now, lane.fence)
+        return await documents.claim(db, connection, lane.fence, now)
 
     async def _call(
         self, connector: Connector[Any], connection: lanes.Connection, work: Work
@@ -136,7 +152,8 @@ class Dispatcher:
         world = _traced(await self._worlds.of(connection.id, connection.settings), work.trace_id)
         try:
             async with asyncio.timeout(self._call_within_s):
-                answers = await work.ask(connector, settings, world)
+                with until(self._call_within_s):
+                    answers = await work.ask(connector, settings, world)
         except TimeoutError:
             return [Unknown(f"No answer within {self._call_within_s:g} s.")] * len(work)
         except Exception as error:  # a fault of the connector; logged whole, and nobody knows what was done

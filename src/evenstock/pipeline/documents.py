@@ -26,6 +26,7 @@ from evenstock.core.retry import wait_s
 from evenstock.pipeline.calls import OUTCOMES, Answer, Told
 from evenstock.postgres import postings
 from evenstock.postgres.database import Connection
+from evenstock.postgres.lanes import Connection as LaneConnection
 from evenstock.postgres.lanes import Lane
 from evenstock.postgres.postings import Claimed, Ended
 from evenstock.postgres.postings import Told as ToldLine
@@ -112,10 +113,11 @@ class Document(msgspec.Struct, frozen=True):
         )
 
 
-async def claim(db: Connection, connection_id: int, connection: str, now: datetime, fence: int) -> Document | None:  # fmt: skip
+async def claim(db: Connection, connection: LaneConnection, fence: int, now: datetime) -> Document | None:
     """The posting that a connection is sent next, written down as sent in the caller's transaction."""
-    claimed = await postings.claim(db, connection_id, now, fence)
+    connection_id = connection.connection_id
+    claimed = await postings.claim(db, connection_id, now, fence, connection.drained_at)
     if claimed is None:
         return None
     lines = await postings.lines(db, claimed.posting_id, connection_id)
-    return Document(connection_id, connection, claimed, lines)
+    return Document(connection_id, connection.id, claimed, lines)

@@ -175,9 +175,11 @@ async def send_again(
 # Sending them ----------------------------------------------------------------------------------------------------------
 
 
-async def claim(db: Connection, connection_id: int, now: datetime, fence: int) -> Claimed | None:
-    """The posting that is sent next, written down as sent in the caller's transaction."""
-    row = await db.fetchrow(SQL.claim, connection_id, now, fence, LOST)
+async def claim(
+    db: Connection, connection_id: int, now: datetime, fence: int, upto: datetime | None = None
+) -> Claimed | None:
+    """The posting that is sent next, written down as sent in the caller's transaction; `upto`: none that was made later."""
+    row = await db.fetchrow(SQL.claim, connection_id, now, fence, LOST, upto)
     return None if row is None else Claimed(*row.values())
 
 

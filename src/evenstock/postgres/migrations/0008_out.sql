@@ -6,10 +6,17 @@
 
 alter table connections
     add column closed jsonb not null default '[]',
-    add column calls_per_s real constraint calls_per_s_is_positive check (calls_per_s > 0),
+    add column calls_per_s double precision constraint calls_per_s_is_positive check (calls_per_s > 0),
     add column flow text collate "C" not null default 'live' constraint flow_is_known check (flow in ('off', 'observe', 'shadow', 'live'));
 comment on column connections.closed is 'Times of day at which nothing is sent: maintenance of the system, or the hours outside its posting window.';
 comment on column connections.calls_per_s is 'At most so many calls a second; null leaves it to what the system''s answers teach.';
+alter table connections
+    add column handling text collate "C" not null default 'running' constraint handling_is_known check (handling in ('running', 'draining', 'paused')),
+    add column handled_at timestamptz,
+    add column handled_why text;
+comment on column connections.handling is 'What a person said: paused, nothing is sent and all is kept; draining, only what was owed at handled_at is.';
+alter table lanes add column per_s double precision constraint per_s_is_positive check (per_s > 0);
+comment on column lanes.per_s is 'Calls a second that the system''s own answers taught us; null while it never complained.';
 comment on column connections.flow is 'off: nothing goes out. observe: only looked at. shadow: decided and written down, not sent. live: sent.';
 
 create table books (

@@ -12,7 +12,7 @@ on conflict (id) do update set name = coalesce(excluded.name, channels.name), lo
 
 -- name: upsert_connections
 insert into connections (id, connector, settings, closed, calls_per_s, flow, created_at)
-select i, c, s, w, r, f, $2 from json_to_recordset($1::json) as t(i text, c text, s jsonb, w jsonb, r real, f text)
+select i, c, s, w, r, f, $2 from json_to_recordset($1::json) as t(i text, c text, s jsonb, w jsonb, r double precision, f text)
 order by i
 on conflict (id) do update set connector = excluded.connector, settings = excluded.settings, closed = excluded.closed,
     calls_per_s = excluded.calls_per_s, flow = excluded.flow;
@@ -32,3 +32,16 @@ select to_jsonb(h) - 'channel_id' - 'created_at' - 'location_ids' - 'connection_
     'connection', c.id,
     'locations', array(select l.id from unnest(h.location_ids) with ordinality as x(location_id, n) join locations l using (location_id) order by n))
 from channels h left join connections c using (connection_id) order by h.id;
+
+-- name: handle
+-- What a person says of a connection: go on, send only what is owed by now, or send nothing.
+update connections set handling = $2, handled_at = $3, handled_why = $4 where id = $1 returning connection_id;
+
+-- name: standing
+-- Every connection and how it stands: what a person said, what its lane says, and what it is owed.
+select k.id, k.connector, k.flow, k.handling, k.handled_why, l.paused, coalesce(l.failures, 0) as failures, l.not_before, l.per_s,
+    (select count(*) from channels c join exposures e using (channel_id)
+        where c.connection_id = k.connection_id and e.connection_id = k.connection_id and e.due_at is not null) as numbers,
+    (select count(*) from postings p where p.connection_id = k.connection_id and p.due_at is not null) as postings
+from connections k left join lanes l using (connection_id)
+order by k.id;
