@@ -144,9 +144,10 @@ class Unauthorized(msgspec.Struct, frozen=True, tag=True):
 
 
 class Unknown(msgspec.Struct, frozen=True, tag=True):
-    """It may have been done or not: the answer was cut off."""
+    """It may have been done or not: the answer was cut off, or the system itself does not know yet (`busy`: it is at it)."""
 
     detail: str
+    cause: Literal["transport", "busy"] = "transport"
 
 
 Outcome = Done | RetryLater | Rejected | Unauthorized | Unknown
