@@ -119,6 +119,8 @@ class Drive:
             await self._send(known[start : start + BATCH_MAX], quietly=True)
         self.morning = len(known)
         await self.hub.add_channels(connection_master(), channel_master(self.cast))
+        told_in = self._now() - self._timetable.opens_at
+        self._timetable = msgspec.structs.replace(self._timetable, still=told_in)
 
     async def go(self, stop: asyncio.Event) -> None:
         """Let the world live until told to stop."""
