@@ -14,7 +14,7 @@ STEPS: Final = 4  # of an axis
 BAR, BAR_APART, BARS_LEFT, BARS_RIGHT = 22, 14, 130, 90
 LETTER: Final = 7.6  # width, about
 LINE: Final = 17.0
-AWAY: Final = (12.0, 26.0, 44.0, 66.0)  # of a label from its point
+AWAY: Final = (12.0, 26.0, 44.0, 66.0, 90.0, 118.0)  # of a label from its point
 DOT: Final = 6.0
 
 
@@ -60,7 +60,9 @@ def _labelled(points: Sequence[tuple[Compared, float, float]]) -> Iterator[str]:
     taken = [Box(x - DOT, y - DOT, x + DOT, y + DOT) for _, x, y in points]
     for each, x, y in sorted(points, key=lambda point: (point[2], point[1])):
         width = LETTER * len(each.policy)
-        box = next(spot for spot in _spots(x, y, width) if not any(spot.overlaps(other) for other in taken))
+        crowded = Box(x + DOT, y - LINE, x + DOT + width, y)  # beyond help: over the others
+        free = (spot for spot in _spots(x, y, width) if not any(spot.overlaps(other) for other in taken))
+        box = next(free, crowded)
         taken.append(box)
         nearest = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
         if math.dist((x, y), nearest) > AWAY[0] + 2:
@@ -83,7 +85,6 @@ def _spots(x: float, y: float, width: float) -> Iterator[Box]:
         ):
             if left > LEFT and left + width < WIDTH and TOP - LINE < top < HEIGHT - BOTTOM:
                 yield Box(left, top, left + width, top + LINE)
-    yield Box(x + DOT, y - LINE, x + DOT + width, y)  # crowded beyond help: over the others
 
 
 def _triple(estimate: Estimate) -> tuple[float, float, float]:
