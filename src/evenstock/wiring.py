@@ -31,6 +31,7 @@ from evenstock.pipeline.intake.keeper import Intake
 from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.publisher import Publisher
+from evenstock.pipeline.pulse import Pulse
 from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
 from evenstock.pipeline.rounds import Rounds
@@ -131,10 +132,17 @@ async def hub(
         async with pool.acquire() as db:
             tag = await ledger.tag(db)
         memory = Memory()  # of masters, for whoever writes
+        pulse = Pulse(pool, clock.now)
         writer = Writer(
-            database, clock.now, memory=memory, events_waiting_max=events_waiting_max, give_up_s=give_up_s
+            database,
+            clock.now,
+            heard=pulse.hear,
+            memory=memory,
+            events_waiting_max=events_waiting_max,
+            give_up_s=give_up_s,
         )
         await writer.start()
+        await pulse.start()
         names = LocationNames()
         promiser = Promiser(database, names, clock.now, memory=memory)
         await promiser.start()
@@ -190,6 +198,7 @@ async def hub(
             await translator.stop()
             await promiser.stop()
             await writer.stop()
+            await pulse.stop()
 
 
 async def _close_by_fact(db: Session) -> bool:

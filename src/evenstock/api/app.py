@@ -23,6 +23,7 @@ from evenstock.api import (
     problems,
     reading,
     reservations,
+    sources,
     streams,
     traces,
 )
@@ -37,6 +38,7 @@ OPERATIONS: Sequence[Operation] = (
     *events.OPERATIONS,
     *hooks.OPERATIONS,
     *files.OPERATIONS,
+    *sources.OPERATIONS,
     *messages.OPERATIONS,
     *masters.OPERATIONS,
     *channels.OPERATIONS,

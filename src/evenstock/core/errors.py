@@ -65,6 +65,7 @@ MEANINGS: dict[str, Meaning] = {
         # clock, sequence
         Meaning("source.clock_skew", 409, "A clock runs ahead", "Set the device's clock. Its facts are booked at the time of receipt."),
         Meaning("source.clock_off", 409, "The clock of a shop's machine is wrong", "Set the clock of the machine that the detail names; this closes by itself once it is right."),
+        Meaning("source.silent", 409, "A source has fallen silent", "Look whether the source runs and can reach the hub. What it keeps comes when it is back, and this closes then; if it may be silent for longer, raise expect_within_s of its connection."),
         Meaning("source.unreachable", 503, "Nothing can be fetched from a connection", "Look whether the system is up and can be reached from here, and whether the settings and credentials are right. It is tried again by itself, goes on where it was, and this closes when it answers.", retryable=True),
         Meaning("source.sequence_gap", 409, "Tickets are missing", "Ask the source to send the missing numbers again."),
         # events, their identity and shape
