@@ -20,6 +20,7 @@ from evenstock.api import (
     messages,
     problems,
     reading,
+    replays,
     reservations,
     streams,
     traces,
@@ -44,6 +45,7 @@ OPERATIONS: Sequence[Operation] = (
     *streams.OPERATIONS,
     *reading.OPERATIONS,
     *exceptions.OPERATIONS,
+    *replays.OPERATIONS,
     *traces.OPERATIONS,
     *health.OPERATIONS,
 )
