@@ -175,7 +175,8 @@ def sandboxes() -> Iterator[str]:
     yield from ("", "## Controls of every sandbox", "")
     yield "`GET /sandbox/state` is all that it remembers, `GET /sandbox/log` what was asked of it, `GET` and `PUT /sandbox/faults` its faults:"
     yield "`rates` (chance by kind), `next` (strike first, one a request), `on` (only operations that hold this text), `slow_s`,"
-    yield "`retry_after_s`, `seed`. The others are `POST`ed, with JSON."
+    yield "`retry_after_s`, `seed`. `POST /sandbox/redeliver` sends the webhooks again that nobody took, as vendors do for hours."
+    yield "The others are `POST`ed, with JSON."
     for name, make in sorted(sandboxes_found().items()):
         sandbox = make(clock.now)
         yield from ("", f"## {name}", "", *_table("fault of its own", sandbox.kinds), "")

@@ -21,6 +21,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "The file itself": form.Mapping,
     "`[file]`": form.FileForm,
     "Control": form.Control,
+    "Column": form.Column,
     "`[numbers]`": form.Numbers,
     "`[time]`": form.When,
     "`[key]`": form.Key,

@@ -19,6 +19,7 @@ from yarl import URL
 from evenstock import __version__
 from evenstock.connectors.contract import NotAllowed, NotSent, Reply, ReplyCut
 from evenstock.core.addresses import refusal
+from evenstock.patience import is_over
 
 CONNECT_WITHIN_S: Final = 5.0  # a place in the pool, the name, the connection and TLS together
 TIMEOUT_MAX_S: Final = 120.0  # of one request, whatever a connector asks for
@@ -78,6 +79,8 @@ class Outbound:
 
         Raises NotSent, NotAllowed, ReplyCut.
         """
+        if is_over():
+            raise NotSent("It is too late for this call: another may have it by now.")
         target = self._target(url)
         _check_head(method, headers or {})
         sent: dict[str, bool] = {}

@@ -152,7 +152,7 @@ async def hub(
         intake = (
             None
             if data is None or worlds is None
-            else Intake(database, connections, writer, worlds, data, clock.now)
+            else Intake(database, connections, writer, inbox, worlds, data, clock.now)
         )
         if intake is not None:
             await intake.start()

@@ -62,6 +62,12 @@ class Peer:
             assert answer.status == status, found
             return found
 
+    async def waiting(self) -> list[str]:
+        """Faults that were set to strike next and have not yet."""
+        async with self._session.get(f"{self.url}/sandbox/faults") as answer:
+            found: list[str] = (await answer.json())["next"]
+            return found
+
     async def log(self) -> list[dict[str, Any]]:
         async with self._session.get(f"{self.url}/sandbox/log") as answer:
             found: list[dict[str, Any]] = await answer.json()

@@ -154,3 +154,16 @@ def test_the_command_says_what_is_wrong(options: list[str], words: str, code: in
     done = CliRunner().invoke(app, ["sandbox", *options])
     assert words in " ".join(done.stderr.split())
     assert done.exit_code == code
+
+
+async def test_a_webhook_that_nobody_took_is_sent_again_when_asked() -> None:
+    async with served(ShopifySandbox(clock.now)) as peer, served(ShopifySandbox(clock.now)) as hub:
+        await peer.control("stock", [{"sku": "TEE", "location": "A", "available": 5}])
+        await peer.control("hub", {"url": f"{hub.url}/nobody-here", "secret": "s"})
+        lost = await peer.control("orders", {"location": "A", "lines": [{"sku": "TEE", "quantity": 1}]})
+        assert lost["webhooks"][0]["status"] == 404
+        again = await peer.control("redeliver")
+        assert (again["undelivered"], again["webhooks"][0]["status"]) == (1, 404)
+        bodies = [entry["body"] for entry in await hub.log()]
+        assert len(bodies) == 2
+        assert bodies[0] == bodies[1], "as it was"

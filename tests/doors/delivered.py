@@ -1,6 +1,6 @@
 """A partner that leaves files in a folder, and a hub that takes them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -87,10 +87,10 @@ class Partner:
 
 @asynccontextmanager
 async def partner(
-    database: Database, data: Path, *, configured: bool = True, **settings: Any
+    database: Database, data: Path, *, configured: bool = True, allow: Sequence[str] = (), **settings: Any
 ) -> AsyncIterator[Partner]:
     """A hub with a data folder, and a partner whose files it takes."""
-    async with opened(database, data=data) as door:
+    async with opened(database, data=data, outbound_allow=allow) as door:
         one = Partner(door, data / "files" / "pos")
         await door.know("A", "B")
         if configured:

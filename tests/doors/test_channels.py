@@ -69,6 +69,32 @@ async def set_up(door: Door) -> None:
         assert (await door.post(path, body)).status == 200
 
 
+async def test_a_person_pauses_and_resumes_a_connection_and_is_told_what_becomes_of_its_data(
+    database: Database, tmp_path: Path
+) -> None:
+    async with shop(database, tmp_path) as door:
+        paused = await door.post("/v1/connections/rec:pause", {"reason": "moving the shelf"})
+        assert (paused.body["handling"], "is kept" in paused.body["words"]) == ("paused", True)
+        await door.report(received("TEE", 5))
+
+        async def owed() -> bool:
+            (_, rec) = sorted((await door.get("/v1/connections")).body["data"], key=lambda each: each["id"])
+            return bool(rec["numbers_owed"] == 1 and rec["reason"] == "moving the shelf")
+
+        await until(owed)
+        assert recorded(tmp_path) == []
+        drained = await door.post("/v1/connections/rec:drain", {})
+        assert drained.body["handling"] == "draining"
+
+        async def told() -> bool:
+            return [each["quantity"] for each in recorded(tmp_path)] == [4]
+
+        await until(told)
+        assert (await door.post("/v1/connections/rec:resume", {})).body["handling"] == "running"
+        nobody = await door.post("/v1/connections/nobody:pause", {})
+        assert (nobody.status, nobody.body["code"]) == (404, "connection.not_found")
+
+
 def recorded(data: Path) -> list[dict[str, Any]]:
     path = data / "connections" / "rec" / "web.jsonl"
     return (

@@ -15,7 +15,7 @@ from doors.door import Process, make_key
 from evenstock.api.app import OPERATIONS
 from evenstock.postgres.database import Database
 
-EXAMPLES = 60  # of each operation
+EXAMPLES = [25, pytest.param(300, marks=pytest.mark.deep)]  # of each operation and mode
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 TAKING = {operation.path for operation in OPERATIONS if operation.body is not None or operation.parameters}
 ENDLESS = {operation.path for operation in OPERATIONS if operation.media_type == "text/event-stream"}
@@ -35,7 +35,10 @@ def served(runner: asyncio.Runner, database: Database) -> Iterator[tuple[str, st
     assert runner.run(process.end()) == 0
 
 
-def test_no_generated_call_is_answered_otherwise_than_documented(served: tuple[str, str]) -> None:
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_no_generated_call_is_answered_otherwise_than_documented(
+    served: tuple[str, str], examples: int
+) -> None:
     url, key = served
     schema = schemathesis.openapi.from_url(url + "/openapi.json")
     checks: list[Any] = list(CHECKS.get_by_names(list(WANTED)))
@@ -50,7 +53,7 @@ def test_no_generated_call_is_answered_otherwise_than_documented(served: tuple[s
 
             @given(case=operation.as_strategy(generation_mode=mode))
             @settings(
-                max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=(Phase.generate,),
+                max_examples=examples, deadline=None, database=None, derandomize=True, phases=(Phase.generate,),
                 suppress_health_check=list(HealthCheck),
             )  # fmt: skip
             def answered_as_documented(case: "schemathesis.Case[Any]") -> None:

@@ -206,12 +206,12 @@ async def test_two_hubs_take_each_file_once(database: Database, tmp_path: Path) 
 def test_the_how_to_is_a_configuration_that_passes_and_its_mapping_reads_what_it_tells_of(
     tmp_path: Path,
 ) -> None:
-    config, mapping = re.findall(r"```toml\n(.+?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
+    config, mapping, server = re.findall(r"```toml\n(.+?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "mappings" / "partner").mkdir(parents=True)
     (tmp_path / "mappings" / "partner" / "sales.toml").write_text(mapping)
-    (tmp_path / "evenstock.toml").write_text(config)
+    (tmp_path / "evenstock.toml").write_text(config + server)
     found, mistakes = read_configuration(tmp_path / "evenstock.toml")
-    assert (found.ids, mistakes) == (["partner"], [])
+    assert (found.ids, mistakes) == (["partner", "warehouse"], [])
     rules = read_mapping(tomllib.loads(mapping), "sales")
     content = b"ticket;line;store;sold_at;article;pieces\n1;1;0107;2026-01-20 14:08;A;2\nEND;1\n"
     ran = dry_run(

@@ -36,6 +36,13 @@ CALLS: dict[str, tuple[str, object]] = {
     "stream_availability": ("/v1/streams/availability?channel=web", None),
     "get_exposures": ("/v1/exposures", None),
     "get_exposure_log": ("/v1/exposures/log?channel=web", None),
+    "get_connections": ("/v1/connections", None),
+    "pause_connection": ("/v1/connections/web-recorder:pause", {}),
+    "drain_connection": ("/v1/connections/web-recorder:drain", {}),
+    "resume_connection": ("/v1/connections/web-recorder:resume", {}),
+    "get_postings": ("/v1/postings", None),
+    "get_posting": ("/v1/postings/pst_1", None),
+    "retry_postings": ("/v1/postings:retry", {"connection": "web-recorder"}),
     "get_movements": ("/v1/movements", None),
     "get_exceptions": ("/v1/exceptions", None),
     "get_exception": ("/v1/exceptions/exc_1", None),
@@ -57,6 +64,7 @@ CALLS: dict[str, tuple[str, object]] = {
 }
 OPEN = {"get_health", "get_readiness"}
 OF_ONE = {
+    "get_posting",
     "get_traces",
     "get_exception",
     "attend_exception",

@@ -99,8 +99,11 @@ def _sold_on_the_web(found: dict[str, Any], err: str) -> None:
     assert orders["handed_over"] > 10
     assert orders["ran_out"] > 0
     assert orders["cancelled"] > 0
+    assert orders["not_there"] > 0
+    overcommitted = found["exceptions"]["opened"]["stock.overcommitted"]
+    assert found["exceptions"]["closed"]["stock.overcommitted"] == overcommitted > 0
     for what in (
-        "+ web customer reserved ", "→ click-collect is told: TSH-BLK-M ", "aside for WEB-", "its hold ran out: ",
+        "+ web customer reserved ", "→ click-collect is told: TSH-BLK-M ", " is paid: 0107 is to put ", "its hold ran out: ", " in vain: ",
         "+ 0107 sold ", "\n  intended ", " is what click-collect should see: ",
     ):  # fmt: skip
         assert what in err, what

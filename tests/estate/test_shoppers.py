@@ -95,7 +95,7 @@ async def test_who_pays_has_it_put_aside_and_handed_over(database: Database, tmp
         assert await stands(door) == FREE | {"allocated": UNITS}  # until the house reports that it left
         assert told == [
             "web customer reserved 3 × TEE at 0107, WEB-1",
-            "0107 puts 3 × TEE aside for WEB-1, which is paid",
+            "WEB-1 is paid: 0107 is to put 3 × TEE aside",
         ]
 
 

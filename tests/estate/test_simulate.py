@@ -14,7 +14,7 @@ from estate.bugs import buffered_fact_lost
 from evenstock.cli import simulate
 from evenstock.cli.app import app
 from evenstock.estate.box.charts import causes, frontier
-from evenstock.estate.box.comparison import Cause, Comparison, compare, estimate
+from evenstock.estate.box.comparison import Cause, Comparison, Estimate, compare, estimate
 from evenstock.estate.box.estates import ESTATES
 from evenstock.estate.box.page import page
 from evenstock.estate.box.policies import POLICIES
@@ -23,6 +23,7 @@ from evenstock.estate.box.trials import play_all, trials_of
 
 CORNER = ESTATES["corner"]
 WAYS = [POLICIES["hourly"], POLICIES["hub"], POLICIES["hub-safety"]]
+ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -108,6 +109,49 @@ def test_a_wrong_word_is_met_with_the_nearest_right_one_before_anything_is_playe
     assert shown == ""
 
 
+# The documentation
+
+
+HOW_TO = (ROOT / "docs" / "how-to" / "try-a-policy.md").read_text(encoding="utf-8")
+CALLS = re.findall(r"^\$ evenstock simulate ?([^#\n]*)", HOW_TO, re.MULTILINE)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_the_how_to_types_is_understood(call: str, tmp_path: Path) -> None:
+    """Cut down to one short day of one small estate, it runs."""
+    (tmp_path / "sales.csv").write_text(
+        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+        "1,A,X,2,12-01-2010 08:26,1,1,UK\n"
+    )
+    places = {
+        "amazon": "corner",
+        "small": "corner",
+        "report": str(tmp_path / "report"),
+        "sales.csv": str(tmp_path / "sales.csv"),
+        "sales.toml": str(ROOT / "examples" / "online-retail" / "sales.toml"),
+    }
+    words = [places.get(word, word) for word in call.split()]
+    short = ("--seeds", "1", "--hours", "0.5", "--processes", "1") if words else ()
+    code, _, said = command(*words, *short)
+    assert code == 0, said
+
+
+def test_the_readme_says_of_its_picture_what_the_picture_says() -> None:
+    picture = ET.parse(ROOT / "docs" / "pictures" / "policies.svg")  # noqa: S314 - our own
+    words = (ROOT / "README.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r'policies\.svg" alt="([^"]+)"', words)
+    points = re.findall(
+        r"([\d.]+) oversold, ([\d.]+) lost",
+        " ".join(title.text or "" for title in picture.iter(f"{SVG}title")),
+    )
+    assert len(points) == len(POLICIES)
+    for oversold, lost in points:
+        assert oversold in told
+        assert lost in told
+    assert picture.getroot().get("aria-label") == "Oversell against lost sales: amazon, 5 seeds"
+    assert "evenstock simulate amazon --seeds 5" in words
+
+
 # The page
 
 
@@ -162,6 +206,22 @@ def test_names_of_policies_do_not_lie_over_each_other_though_their_points_do(com
     for nth, (x, y) in enumerate(at):
         for left, top in at[nth + 1 :]:
             assert abs(top - y) >= 16 or abs(left - x) >= 60
+
+
+@pytest.mark.parametrize(("lost", "oversold"), [(0.0, 0.0), (0.0, 100.0), (100.0, 0.0), (100.0, 100.0)])
+def test_names_find_room_in_every_corner(compared: Comparison, lost: float, oversold: float) -> None:
+    """Twelve policies that do the same, beside one in the corner across, which sets the axes."""
+    far = Estimate(100.0), Estimate(100.0)
+    here = Estimate(oversold), Estimate(lost)
+    corners = [(*far, "far")] + [(*here, f"p{nth}") for nth in range(12)]
+    same = [
+        msgspec.structs.replace(compared.policies[0], oversold=over, lost=gone, policy=name)
+        for over, gone, name in corners
+    ]
+    picture = ET.fromstring(frontier(msgspec.structs.replace(compared, policies=tuple(same))))  # noqa: S314
+    names = [text for text in picture.iter(f"{SVG}text") if re.fullmatch(r"p\d+|far", text.text or "")]
+    assert len(names) == 13
+    assert all(0 < float(name.attrib["x"]) < 740 and 0 < float(name.attrib["y"]) < 440 for name in names)
 
 
 def test_a_bar_is_as_long_as_its_causes_together() -> None:

@@ -112,6 +112,14 @@ def test_time_runs_faster_only_once_the_show_is_open() -> None:
     assert timetable.at(noon + timedelta(seconds=1)) == MINUTE
 
 
+def test_the_world_stands_still_while_the_hub_is_told_the_morning() -> None:
+    noon, told_in = datetime(2026, 3, 2, 12, tzinfo=UTC), timedelta(seconds=9)
+    timetable = Timetable(noon, SPEED, told_in)
+    assert timetable.instant(-MINUTE) == noon - timedelta(minutes=1)
+    assert timetable.instant(MINUTE) == noon + told_in + timedelta(seconds=1)
+    assert timetable.at(noon + told_in + timedelta(seconds=1)) == MINUTE
+
+
 def test_everything_that_the_show_promises_is_in_it(facts: list[Fact]) -> None:
     kinds = {fact.type.removesuffix(".v1") for fact in facts}
     assert kinds == {

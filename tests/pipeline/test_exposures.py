@@ -10,8 +10,9 @@ import pytest
 from channel import System, Teller, teller
 from evenstock.connectors.contract import Basis, Done, Rejected, RetryLater, Unauthorized, Unknown
 from evenstock.core.reservations import Release
-from evenstock.pipeline.dispatch import CALL_WITHIN_S, DELAYED_AFTER, LEASE_S, SILENT_AFTER
+from evenstock.pipeline.dispatch import CALL_WITHIN_S, LEASE_S, SILENT_AFTER
 from evenstock.pipeline.expose import expose
+from evenstock.pipeline.numbers import DELAYED_AFTER
 from evenstock.postgres.database import Database
 from hub import Hub, event, hub, line
 from seller import seller

@@ -16,6 +16,7 @@ from evenstock.postgres.database import Database, quoted
 from evenstock.postgres.migrate import known
 from evenstock.postgres.queries import load
 from hub import NOW, Hub, event, hub, line
+from postgres.posted import PLANTED_POSTED, PLANTED_POSTED_TOO, post_some
 from postgres.promised import PLANTED_PROMISES, PLANTED_PROMISES_TOO, promise_some
 from postgres.received import PLANTED_MESSAGES, PLANTED_MESSAGES_TOO, receive_some
 from postgres.told import PLANTED_TOLD, PLANTED_TOLD_TOO, tell_some
@@ -108,6 +109,8 @@ PLANTED = {
     **PLANTED_MESSAGES,
     # what channels are told
     **PLANTED_TOLD,
+    # what the books are told
+    **PLANTED_POSTED,
 }  # fmt: skip
 
 # More ways to break what one of them says.
@@ -142,6 +145,7 @@ PLANTED_TOO = (
     *PLANTED_PROMISES_TOO,
     *PLANTED_MESSAGES_TOO,
     *PLANTED_TOLD_TOO,
+    *PLANTED_POSTED_TOO,
 )  # fmt: skip
 
 
@@ -194,6 +198,7 @@ def day(shared_database: Database) -> Database:
             await promise_some(shop, sells)
             await receive_some(shop)
             await tell_some(shop, tells)
+            await post_some(shop, tells.pool)
             assert await shop.broken() == []
 
     asyncio.run(live())

@@ -9,7 +9,10 @@ from evenstock.api.masters import check_distinct, check_number
 from evenstock.api.operation import Call, Operation, read_body, respond
 from evenstock.connectors.found import configured
 from evenstock.core.channels import HOLD, UNPAID
+from evenstock.core.errors import Refusal
 from evenstock.core.events import Identifier, Text
+from evenstock.core.postings import Books
+from evenstock.core.windows import Closed
 from evenstock.pipeline.bases import bases
 from evenstock.pipeline.hub import Hub
 from evenstock.postgres import channels
@@ -41,11 +44,20 @@ class ChannelBatch(msgspec.Struct, frozen=True):
 
 
 class ConnectionInput(msgspec.Struct, frozen=True, kw_only=True):
-    """One configured instance of a connector; secrets only by reference."""
+    """One configured instance of a connector; secrets only by reference.
+
+    `books`: its system keeps books of our stock, and is sent postings. `closed`: times at which nothing is sent. `calls_per_s`: at most
+    so many; without it, what its answers teach. `flow`: off, nothing goes out and nothing is lost; observe, it is only looked at;
+    shadow, what would be sent is decided and written down, and not sent; live, it is sent.
+    """
 
     id: Identifier
     connector: Identifier = "api"
     settings: dict[str, Any] = {}
+    books: Books | None = None
+    closed: Annotated[list[Closed], msgspec.Meta(max_length=50)] = []
+    calls_per_s: Annotated[float, msgspec.Meta(gt=0, le=10_000)] | None = None
+    flow: Literal["off", "observe", "shadow", "live"] = "live"
 
 
 class ConnectionBatch(msgspec.Struct, frozen=True):
@@ -81,7 +93,10 @@ async def make_connections(hub: Hub, batch: ConnectionBatch) -> Made:
     check_number(len(batch.connections))
     check_distinct([connection.id for connection in batch.connections], "connections", "id")
     for index, connection in enumerate(batch.connections):
-        configured(connection.connector, connection.settings, f"/connections/{index}")
+        found = configured(connection.connector, connection.settings, f"/connections/{index}")
+        if connection.books is not None and (found is None or found[0].post is None):
+            words = f"The connector `{connection.connector}` takes no postings, so `{connection.id}` cannot keep books."
+            raise Refusal("connection.settings", words, f"/connections/{index}/books")
     rows = [msgspec.structs.asdict(connection) for connection in batch.connections]
     async with hub.pool.acquire() as db:
         await channels.upsert_connections(db, rows, hub.now(), bases())

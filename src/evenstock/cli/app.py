@@ -20,6 +20,7 @@ from evenstock.cli import (
     sandbox,
     secret,
     simulate,
+    slo,
     trace,
     truth,
 )
@@ -44,6 +45,7 @@ trace.register(app)
 bench.register(app)
 sandbox.register(app)
 simulate.register(app)
+slo.register(app)
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(replay.app, name="replay")
 app.add_typer(keys.app, name="keys")

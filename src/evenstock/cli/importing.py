@@ -29,7 +29,7 @@ from evenstock.cli.talk import (
     say,
 )
 from evenstock.core.errors import Refusal
-from evenstock.core.mapping import Mapper, Mapping, read_mapping
+from evenstock.core.mapping import Mapping, mapper_of, read_mapping
 from evenstock.pipeline.bring import Import, bring
 from evenstock.pipeline.imports import BATCH_EVENTS, BATCH_EVENTS_MAX, ImportSummary, Progress, dry_run
 from evenstock.pipeline.rejects import RejectFile, is_reject_file
@@ -61,7 +61,7 @@ class _Reached:
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="The CSV file, plain or gzip.")],
+    file: Annotated[Path, typer.Argument(help="The file, plain or packed with gzip or zip.")],
     mapping: Annotated[Path, typer.Option(help="The TOML file that says what its rows mean.")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read it all, show the first events, change nothing.")
@@ -81,8 +81,8 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Book the facts in a file. Run it again as often as you like: nothing is booked twice."""
-    rules, mapping_sha256 = _read_mapping(mapping)
-    with _opened(file) as stream:
+    rules, mapping_sha256 = mapping_of(mapping)
+    with file_at(file) as stream:
         if dry_run:
             _dry_run(stream, file, rules, as_json=as_json)
             return
@@ -95,7 +95,7 @@ def import_(
                 count_of(stream, rules, file.name)
             rows = opened(stream, rules, file.name)
             target = RejectFile(_rejects_path(file, rejects, rules), rows.header, rules.file)
-            job = Import(file.name, mapping.name, key, rows, Mapper(rules), target, batch)
+            job = Import(file.name, mapping.name, key, rows, mapper_of(rules), target, batch)
             started = time.monotonic()
             with wiring.database(settings, say) as database:
                 summary = run(_import(database, job, file.stat().st_size, reached))
@@ -139,7 +139,7 @@ def _answer(done: Done, *, as_json: bool) -> None:
 
 def _dry_run(stream: BinaryIO, file: Path, rules: Mapping, *, as_json: bool) -> None:
     with _telling_refusals(file, _Reached()):
-        found = dry_run(opened(stream, rules, file.name), Mapper(rules))
+        found = dry_run(opened(stream, rules, file.name), mapper_of(rules))
     if as_json:
         answer_json(
             {
@@ -158,7 +158,7 @@ def _dry_run(stream: BinaryIO, file: Path, rules: Mapping, *, as_json: bool) -> 
         raise typer.Exit(Exit.PARTLY)
 
 
-def _read_mapping(path: Path) -> tuple[Mapping, bytes]:
+def mapping_of(path: Path) -> tuple[Mapping, bytes]:
     """The mapping, and the digest of its file."""
     try:
         content = path.read_bytes()
@@ -169,15 +169,13 @@ def _read_mapping(path: Path) -> tuple[Mapping, bytes]:
         fail(f"The mapping {path} is no TOML: {error}. Nothing was booked.", Exit.USAGE)
     except Refusal as refusal:
         fail(f"{refusal.problem.detail} Nothing was booked.", Exit.USAGE)
-    if rules.file.format != "csv":
-        fail(f"{path}: files are read as csv; json is for webhooks. Nothing was booked.", Exit.USAGE)
     if not rules.source:
         fail(f'{path}: say connection = "…", whose facts these are. Nothing was booked.', Exit.USAGE)
     return rules, hashlib.sha256(content).digest()
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def file_at(path: Path) -> Iterator[BinaryIO]:
     try:
         stream = path.open("rb")
     except OSError as error:

@@ -2,19 +2,21 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import typer
 from rich.table import Table
 
+from evenstock.cli.past import read_history
 from evenstock.cli.progress import stepping
 from evenstock.cli.talk import Exit, Json, answer_json, fail, out, say
-from evenstock.core.mapping.misfit import near
+from evenstock.core.mapping import near
 from evenstock.estate.box.box import PARTS, Parts
 from evenstock.estate.box.charts import frontier
 from evenstock.estate.box.comparison import Comparison, Estimate, by_cause, compare
-from evenstock.estate.box.estates import ESTATES
+from evenstock.estate.box.estates import ESTATES, again
+from evenstock.estate.box.history import History
 from evenstock.estate.box.minimise import PLAYS_MAX, case, retold, smallest
 from evenstock.estate.box.page import page
 from evenstock.estate.box.policies import POLICIES, Policy
@@ -22,10 +24,26 @@ from evenstock.estate.box.scenario import Scenario
 from evenstock.estate.box.trials import play_all, trials_of
 
 SEEDS_MAX: Final = 10_000
-HOURS_MAX: Final = 240.0
+HOURS_MAX: Final = 10_000.0
+COVER_DAYS_MAX: Final = 365.0
 MINIMISED_WITHIN_S: Final = 60.0
 FINDINGS_SHOWN: Final = 8
 LINES_SHOWN: Final = 60
+
+
+class _Past(NamedTuple):
+    """The options that go with --history."""
+
+    file: Path
+    mapping: Path | None
+    online: float
+    cover_days: float
+
+    def options(self) -> str:
+        mapping = f" --mapping {self.mapping.name}" if self.mapping is not None else ""
+        return (
+            f"--history {self.file.name}{mapping} --online {self.online:g} --cover-days {self.cover_days:g}"
+        )
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +63,25 @@ def simulate(
         float | None,
         typer.Option(min=0.5, max=HOURS_MAX, help="How long a day is; default: the estate's own."),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            help="Play a past of your own in place of an estate: a CSV file, or a history.json.",
+            show_default=False,
+        ),
+    ] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(help="The TOML file that says what the rows of --history mean.", show_default=False),
+    ] = None,
+    online: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Part of the tickets of --history that are ordered online."),
+    ] = 0.3,
+    cover_days: Annotated[
+        float,
+        typer.Option(min=0.1, max=COVER_DAYS_MAX, help="How many days a full shelf lasts, with --history."),
+    ] = 7.0,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Plays at the same time; default: one a processor.")
     ] = None,
@@ -58,15 +95,17 @@ def simulate(
 ) -> None:
     """Play days of a whole estate in memory, under several policies, with the same customers under each.
 
+    With --history the customers are those of your own past, without their names.
+
     The hub in it runs the rules of production. A referee who knows the truth judges every play: exit 3 when it finds that
     books, channels, orders or facts do not agree. Then the smallest scenario that still fails is told, line by line.
     """
-    if estate is None:
+    policies = _policies(policy)
+    if estate is None and history is None:
         _list(as_json=as_json)
         return
-    scenario, policies = _estate(estate), _policies(policy)
-    if hours is not None:
-        scenario = msgspec.structs.replace(scenario, hours=hours)
+    past = _Past(history, mapping, online, cover_days) if history is not None else None
+    scenario = _scenario(estate, past, hours)
     if to is not None:
         _folder(to)
     trials = trials_of(scenario, policies, range(first, first + seeds))
@@ -77,7 +116,8 @@ def simulate(
             step()
     found = compare(scenario, policies, results)
     if to is not None:
-        _write(found, to, _command(scenario, policies, seeds, first, hours))
+        what = scenario.name if past is None else past.options()
+        _write(found, to, _command(what, policies, seeds, first, hours), scenario.history)
     if as_json:
         answer_json(found)
     else:
@@ -85,6 +125,17 @@ def simulate(
     if found.findings:
         explain(scenario, found)
         raise typer.Exit(Exit.PROBLEMS)
+
+
+def _scenario(estate: str | None, past: _Past | None, hours: float | None) -> Scenario:
+    if past is not None:
+        if estate is not None:
+            fail(f"Either the estate {estate!r} or --history: one of them.", Exit.USAGE)
+        found = read_history(past.file, past.mapping)
+        found = found if hours is None else found.first(hours)
+        return again(found, online=past.online, cover_days=past.cover_days)
+    scenario = _estate(estate or "")
+    return scenario if hours is None else msgspec.structs.replace(scenario, hours=hours)
 
 
 def _estate(name: str) -> Scenario:
@@ -114,11 +165,11 @@ def _list(*, as_json: bool) -> None:
             out.print(f"  {name:18} {entry.words}", markup=False)
 
 
-def _command(scenario: Scenario, policies: list[Policy], seeds: int, first: int, hours: float | None) -> str:
+def _command(what: str, policies: list[Policy], seeds: int, first: int, hours: float | None) -> str:
     """The command that makes the same again."""
     chosen = "".join(f" --policy {policy.name}" for policy in policies)
     more = (f" --first {first}" if first != 1 else "") + (f" --hours {hours:g}" if hours is not None else "")
-    return f"evenstock simulate {scenario.name}{chosen} --seeds {seeds}{more}"
+    return f"evenstock simulate {what}{chosen} --seeds {seeds}{more}"
 
 
 def _folder(path: Path) -> None:
@@ -129,7 +180,7 @@ def _folder(path: Path) -> None:
         fail(f"--out {path}: no folder can be made there: {error.strerror}.", Exit.USAGE)
 
 
-def _write(found: Comparison, folder: Path, command: str) -> None:
+def _write(found: Comparison, folder: Path, command: str, history: History | None) -> None:
     for name, text in (
         ("report.html", page(found, command)),
         ("report.json", msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"),
@@ -140,6 +191,9 @@ def _write(found: Comparison, folder: Path, command: str) -> None:
         except OSError as error:
             fail(f"{folder / name} cannot be written: {error.strerror}.", Exit.FAILED)
     say(f"written: report.html, report.json and frontier.svg in {folder}")
+    if history is not None:
+        (folder / "history.json").write_bytes(msgspec.json.encode(history) + b"\n")
+        say("and the history without names, history.json, which --history takes in place of the file")
 
 
 def _show(found: Comparison) -> None:

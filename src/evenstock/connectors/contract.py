@@ -144,9 +144,10 @@ class Unauthorized(msgspec.Struct, frozen=True, tag=True):
 
 
 class Unknown(msgspec.Struct, frozen=True, tag=True):
-    """It may have been done or not: the answer was cut off."""
+    """It may have been done or not: the answer was cut off, or the system itself does not know yet (`busy`: it is at it)."""
 
     detail: str
+    cause: Literal["transport", "busy"] = "transport"
 
 
 Outcome = Done | RetryLater | Rejected | Unauthorized | Unknown
@@ -334,6 +335,31 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 OpenShelf = Callable[[Settings, "World"], AbstractAsyncContextManager[Shelf]]
 
 
+# Brokers -------------------------------------------------------------------------------------------------------------
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """A message as a broker or a poll gave it. The same kind with the same body is the same message, however often it comes."""
+
+    body: bytes
+    name: str = ""  # the topic, the subject, the vendor's kind of message
+    id: str = ""  # what the sender calls it, for people
+    headers: Mapping[str, str] = {}
+
+
+Keep = Callable[[Sequence[Arrived]], Awaitable[None]]
+
+
+class Listen(Protocol[Told_contra]):
+    """Take what a broker has for us, until cancelled: `keep` returns once it is durable, and only then is it acknowledged.
+
+    `keep` of nothing says that the broker is there and has nothing; it is said at least every 30 seconds. What `keep` raises is
+    passed on, and nothing of it is acknowledged. Raises Failed, OSError, NotSent when the broker cannot be had; it is called again.
+    """
+
+    def __call__(self, settings: Told_contra, world: "World", keep: Keep) -> Awaitable[None]: ...
+
+
 # What a connector is handed ------------------------------------------------------------------------------------------
 
 
@@ -437,6 +463,8 @@ class Connector(msgspec.Struct, Generic[Settings], frozen=True, kw_only=True):
     snapshot: Snapshot[Settings] | None = None
     delivery: Callable[[Settings], Delivery] | None = None  # takes files
     shelf: OpenShelf[Settings] | None = None  # required where `delivery` is
+    listen: Listen[Settings] | None = None  # takes messages from a broker; `translate` reads them
+    listens: Callable[[Settings], bool] = bool  # whether settings say that there is something to listen to
     exposures_max: int = 100  # that one call of `publish` or `observe` takes
 
     def hook_of(self, settings: Settings) -> Hook | None:

@@ -26,6 +26,7 @@ from evenstock.connectors.faults import KINDS, Faults, Striker, UnknownFault
 BODY_BYTES_MAX: Final = 10 * 1024 * 1024
 LOG_MAX: Final = 1_000  # requests that a sandbox remembers
 HOOK_WITHIN_S: Final = 5.0
+REDELIVER: Final = "redeliver"  # the control that sends webhooks again which nobody took
 PAGE: Final = b"<!DOCTYPE html><html><body><h1>We will be back soon</h1></body></html>"
 HTML: Final = {"content-type": "text/html; charset=utf-8"}
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
@@ -147,6 +148,7 @@ class _Served:
         self._striker = striker
         self._keep = keep
         self._log: list[dict[str, Any]] = []
+        self._undelivered: list[Webhook] = []  # as a vendor keeps them, to send them again
 
     # the system's own interface
 
@@ -210,8 +212,12 @@ class _Served:
 
     async def control(self, request: Request) -> Response:
         name = request.path_params["control"]
+        if name == REDELIVER:
+            waiting, self._undelivered = self._undelivered, []
+            sent = [report for hook in waiting for report in await self._tell(hook)]
+            return _json({"webhooks": sent, "undelivered": len(self._undelivered)})
         if (control := self._sandbox.controls.get(name)) is None:
-            names = ", ".join(("faults", "state", "log", *self._sandbox.controls))
+            names = ", ".join(("faults", "state", "log", REDELIVER, *self._sandbox.controls))
             return _json({"detail": f"This sandbox has no control {name!r}. There are: {names}."}, 404)
         try:
             done = control(msgspec.json.decode(await request.body() or b"{}"))
@@ -236,6 +242,8 @@ class _Served:
                 except (aiohttp.ClientError, TimeoutError, OSError) as error:
                     report["error"] = str(error) or type(error).__name__
                 reports.append(report)
+        if not any(200 <= report.get("status", 0) < 300 for report in reports):
+            self._undelivered.append(hook)
         return reports
 
     def _save(self) -> None:

@@ -55,6 +55,7 @@ MAY_IMPORT: Final = (
     "reading",
     "signing",
     "found",
+    "brokered",
     "calling",
     "sandbox",
 )  # of evenstock.connectors, beside evenstock.core and its own
@@ -227,6 +228,7 @@ def _can(folder: Path) -> None:
         connector.snapshot is None or inspect.isasyncgenfunction(connector.snapshot),
         "`snapshot` is an async function that yields pages.",
     )
+    must(connector.listen is None or connector.translate, "It listens, so it translates what it hears.")
     must(
         (connector.delivery is None) == (connector.shelf is None),
         "It takes files, so it says how (delivery) and from where (shelf).",

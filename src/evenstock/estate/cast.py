@@ -20,6 +20,8 @@ STORES: Final = (
     ("0170", "Zwolle Diezerstraat"),
 )
 HERO: Final = "TSH-BLK-M"  # the item that most of the story is about
+LAST: Final = "CAP-RED-ONE"  # the item of which there is little
+STORY: Final = frozenset({HERO, LAST})
 HOME_DELIVERY: Final = "web-shop"  # the channel that sells what lies in the warehouse
 COLLECT: Final = "click-collect"  # the channel that sells what lies in a few stores, to be picked up there
 COLLECT_STORES: Final = 2

@@ -13,6 +13,7 @@ import msgspec
 from evenstock.estate.cast import (
     COLLECT,
     HERO,
+    STORY,
     Cast,
     channel_master,
     connection_master,
@@ -118,6 +119,8 @@ class Drive:
             await self._send(known[start : start + BATCH_MAX], quietly=True)
         self.morning = len(known)
         await self.hub.add_channels(connection_master(), channel_master(self.cast))
+        told_in = self._now() - self._timetable.opens_at
+        self._timetable = msgspec.structs.replace(self._timetable, still=told_in)
 
     async def go(self, stop: asyncio.Event) -> None:
         """Let the world live until told to stop."""
@@ -239,13 +242,13 @@ class Drive:
         self._tell(News(self._now(), kind, words))
 
     def _is_about_shelf(self, fact: Fact) -> bool:
-        """Whether it is about the hero on a shelf that the web shop promises from, too."""
+        """Whether it is about an item of the story on a shelf that the web shop promises from, too."""
         return fact.location in self.cast.collect_stores and any(
-            line["item"]["sku"] == HERO for line in fact.data.get("lines", ())[:NAMED]
+            line["item"]["sku"] in STORY for line in fact.data.get("lines", ())[:NAMED]
         )
 
     def _tell_order(self, order: Order, words: str) -> None:
-        story = order.channel == COLLECT and any(sku == HERO for sku, _ in order.basket)
+        story = order.channel == COLLECT and any(sku in STORY for sku, _ in order.basket)
         self._tell(News(self._now(), "promise" if story else "fact", words))
 
     async def _listen(self) -> None:
@@ -255,12 +258,13 @@ class Drive:
             await asyncio.sleep(HEAR_S)
 
     def hear(self) -> None:
-        """The lines that came since; of the hero they are news."""
+        """The lines that came since; of the story's items they are news."""
         for told, before in self.recorded.read():
-            if (told.channel, told.sku) == (COLLECT, HERO):
-                self.shown.append(told.quantity)
+            if told.channel == COLLECT and told.sku in STORY:
+                if told.sku == HERO:
+                    self.shown.append(told.quantity)
                 was = "" if before is None else f" (was {before})"
-                self._tell(News(self._now(), "told", f"{COLLECT} is told: {HERO} {told.quantity}{was}"))
+                self._tell(News(self._now(), "told", f"{COLLECT} is told: {told.sku} {told.quantity}{was}"))
 
     async def _watch(self) -> None:
         while True:

@@ -39,17 +39,23 @@ class NewItem(msgspec.Struct, frozen=True):
 
 
 class Timetable(msgspec.Struct, frozen=True):
-    """World time on the wall's clock: before the show as it was, during the show `speed` times faster."""
+    """World time on the wall's clock: before the show as it was, during the show `speed` times faster.
+
+    In between the world stands still for as long as it takes to tell the hub the morning.
+    """
 
     opens_at: datetime
     speed: int
+    still: timedelta = timedelta()
 
     def instant(self, at: int) -> datetime:
-        return self.opens_at + timedelta(microseconds=at if at < 0 else at // self.speed)
+        if at < 0:
+            return self.opens_at + timedelta(microseconds=at)
+        return self.opens_at + self.still + timedelta(microseconds=at // self.speed)
 
     def at(self, now: datetime) -> int:
         """The world time at an instant of the show."""
-        return (now - self.opens_at) // timedelta(microseconds=1) * self.speed
+        return (now - self.opens_at - self.still) // timedelta(microseconds=1) * self.speed
 
 
 def event(fact: Fact, timetable: Timetable) -> dict[str, Any]:

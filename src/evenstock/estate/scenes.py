@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from evenstock.estate.cast import HERO
-from evenstock.estate.facts import MINUTE, Fact, NewItem, lines
+from evenstock.estate.cast import COLLECT_SAFETY, HERO, LAST
+from evenstock.estate.facts import MINUTE, SECOND, Fact, NewItem, lines
 from evenstock.estate.orders import End
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ SCARCE: Final = "TSH-WHT-S"
 DELIVERY: Final = 24  # units that arrive unreported
 WHY_AT: Final = 0.62  # the part of an act at which the lead's hero item has the most to tell
 WHY_CHANNEL_AT: Final = 0.84  # and at which the channel has
+TAKEN_AFTER: Final = 30 * SECOND  # before the earliest that an order is handed over
 PROMISED: Final[tuple[tuple[float, int, End], ...]] = (
     (0.03, 2, "handed_over"),
     (0.09, 1, "left"),
@@ -54,6 +55,7 @@ class Storyline:
         self._scene(act, 0.24, lambda at: self._sell_out(at, paperless))
         self._scene(act, 0.56, lambda at: self._count(at, lead))
         shelf = lead if lead in world.cast.collect_stores else world.cast.collect_stores[0]
+        self._scene(act, 0.44, lambda at: self._last_units(at, shelf))
         for part, units, end in PROMISED:
             self._scene(act, part, partial(self._order, location=shelf, units=units, end=end))
         world.plan_next(ACTOR, plan.time(act + 1, 0), lambda _: self._act(act + 1))
@@ -64,6 +66,17 @@ class Storyline:
     def _order(self, at: int, location: str, units: int, end: End) -> None:
         """Somebody at home wants the hero off the shelf that the store sells it from."""
         self.world.collect.order(at, location, [(HERO, units)], end)
+
+    def _last_units(self, at: int, location: str) -> None:
+        """Somebody at home is promised some of the last units; somebody in the store takes them all off the shelf meanwhile."""
+        truth, store = self.world.truth, self.world.stores[location]
+        known = truth.units(LAST, location) + truth.unseen(LAST, location)
+        self.world.collect.order(at, location, [(LAST, max(1, (known - COLLECT_SAFETY) // 2))], "handed_over")
+
+        def take(now: int) -> None:
+            store.sell(now, [(LAST, truth.units(LAST, location))])
+
+        self.world.plan_next(ACTOR, at + TAKEN_AFTER, take)
 
     def _sell_unheard(self, at: int, location: str) -> None:
         """The register without a line sells the hero; the count that follows misses it before the sale is known."""

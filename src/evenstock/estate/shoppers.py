@@ -118,7 +118,7 @@ class Shoppers:
             )
             return "cancelled"
         await self._hub.command(held.id, "allocate", {"location": order.location})
-        self._tell(order, f"{order.location} puts {order.goods} aside for {order.ref}, which is paid")
+        self._tell(order, f"{order.ref} is paid: {order.location} is to put {order.goods} aside")
         await self._sleep_until(order.ends_at)
         if self._floor.hand_over(order, held.id):
             return "handed_over"

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from evenstock.core.errors import MEANINGS
-from evenstock.core.mapping import Mapper
+from evenstock.core.mapping import RowMapper
 from evenstock.core.reading import Received
 from evenstock.pipeline.apply import Incoming, Result
 from evenstock.pipeline.imports import BATCH_EVENTS, ImportSummary, Master, Progress, run_import
@@ -49,7 +49,7 @@ class Import(msgspec.Struct, frozen=True):
     mapping: str
     key: ImportKey
     rows: Rows
-    mapper: Mapper
+    mapper: RowMapper
     rejects: RejectFile
     batch_events: int = BATCH_EVENTS
     rejects_shown: str = ""  # where people find the rejects, if they are put elsewhere

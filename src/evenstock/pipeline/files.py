@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import quote
 
-from evenstock.connectors.contract import NotAllowed
+from evenstock.connectors.contract import NotAllowed, NotSent
+from evenstock.patience import is_over
 
 FOLDER: Final = "connections"
 DELIVERED: Final = "files"  # where others leave files, by the names in settings
@@ -25,7 +26,7 @@ class Folder:
         self.path = data / FOLDER / folder_name(connection)
 
     async def append(self, name: str, lines: Sequence[bytes]) -> None:
-        """Add whole lines; durable when it returns. What a crash left of a line is taken away first."""
+        """Add whole lines; durable when it returns. What a crash left of a line is taken away first. Raises NotSent."""
         await asyncio.to_thread(self._append, name, b"".join(line + b"\n" for line in lines))
 
     async def holds(self, name: str, fragments: Sequence[bytes]) -> set[bytes]:
@@ -34,6 +35,8 @@ class Folder:
 
     def _append(self, name: str, text: bytes) -> None:
         with self._opened(name) as file:
+            if is_over():
+                raise NotSent("It is too late for this call: another may have it by now.")
             size = file.seek(0, os.SEEK_END)
             whole = _whole(file, size)
             if whole < size:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from evenstock.core.errors import Problem
-from evenstock.core.mapping import Mapped, Mapper, Rejected, Skipped
+from evenstock.core.mapping import Mapped, Rejected, RowMapper, Skipped
 from evenstock.core.reading import Received
 from evenstock.pipeline.apply import Result
 from evenstock.pipeline.rows import SourceRow
@@ -95,13 +95,13 @@ class _Batch:
         self.skipped: Counter[str] = Counter()
         self.items: list[Master] = []
 
-    def pass_by(self, row: SourceRow, mapper: Mapper) -> None:
+    def pass_by(self, row: SourceRow, mapper: RowMapper) -> None:
         self.passed += 1
         self.last = row
         if row.problem is None:
             mapper.outcome_of(row.values)  # for the count of like rows
 
-    def add(self, row: SourceRow, mapper: Mapper) -> None:
+    def add(self, row: SourceRow, mapper: RowMapper) -> None:
         self.rows += 1
         self.last = row
         match Rejected(row.problem) if row.problem else mapper.outcome_of(row.values):
@@ -156,7 +156,7 @@ class _Tally:
 async def run_import(  # noqa: PLR0913 - one run's hands, each named
     *,
     rows: Iterable[SourceRow],
-    mapper: Mapper,
+    mapper: RowMapper,
     submit: Submit,
     register: Register,
     reject: Reject,
@@ -262,7 +262,7 @@ async def _answer(submit: Submit, events: list[Received]) -> Sequence[Result]:
     return await submit(events) if events else ()
 
 
-def _batches(rows: Iterable[SourceRow], mapper: Mapper, done: int, batch_events: int) -> Iterator[_Batch]:
+def _batches(rows: Iterable[SourceRow], mapper: RowMapper, done: int, batch_events: int) -> Iterator[_Batch]:
     batch = _Batch()
     for row in rows:
         if row.number <= done:
@@ -306,7 +306,7 @@ class DryRun(msgspec.Struct, frozen=True):
     summary: ImportSummary
 
 
-def dry_run(rows: Iterable[SourceRow], mapper: Mapper, *, shown_max: int = 10) -> DryRun:
+def dry_run(rows: Iterable[SourceRow], mapper: RowMapper, *, shown_max: int = 10) -> DryRun:
     """Maps the whole file and sends nothing."""
     tally = _Tally(0)
     events: list[Received] = []

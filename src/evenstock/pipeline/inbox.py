@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from evenstock.connectors.contract import Hook
+from evenstock.connectors.contract import Arrived, Hook
 from evenstock.connectors.signing import verify
 from evenstock.core.cards import masked
 from evenstock.core.errors import Refusal
@@ -90,6 +90,14 @@ class Inbox:
         RECEIVED.labels("duplicate" if kept.duplicate else "kept").inc()
         return kept
 
+    async def keep(self, connection: Connection, arrived: Sequence[Arrived]) -> None:
+        """Keep what was fetched from a connection; returns when all of it is durable. What came before is kept once.
+
+        Raises Refusal `hub.…` when some of it could not be kept.
+        """
+        now = self._now()
+        await asyncio.gather(*(self._keep(_fetched(connection, each, now)) for each in arrived))
+
     async def _keep(self, arrival: Arrival) -> Kept:
         if self._stopping:
             raise Refusal("hub.stopping", "The hub is stopping and takes nothing more.")
@@ -128,6 +136,25 @@ def _fail(jobs: Sequence[_Job], refusal: Refusal) -> None:
     for job in jobs:
         if not job.answer.done():
             job.answer.set_exception(refusal)
+
+
+def _fetched(connection: Connection, arrived: Arrived, now: datetime) -> Arrival:
+    """A message that we fetched ourselves: it is known by its kind and its content."""
+    stored = masked(arrived.body)
+    if stored is not arrived.body:
+        log.warning("message.card_masked", connection=connection.id)
+    name = arrived.name[:HEADER_MAX].replace("\0", "\ufffd")
+    headers = {key[:HEADER_MAX]: _clean(text) for key, text in arrived.headers.items()}
+    content = f"{name}:{hashlib.sha256(stored).hexdigest()}"
+    return Arrival(
+        connection.connection_id, connection.id, content, _clean(arrived.id), name, headers, stored,
+        stored is not arrived.body, now,
+    )  # fmt: skip
+
+
+def _clean(text: str) -> str:
+    """A header as it is stored."""
+    return masked(text[:HEADER_MAX].replace("\0", "\ufffd").encode("utf-8", "replace")).decode()
 
 
 def _arrival(

@@ -1,4 +1,4 @@
-"""Keeps channels told: looks at what changed, many times a second, and lets each connection be told at its own pace."""
+"""Keeps systems told: looks at what changed, many times a second, and lets each connection be told at its own pace."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from evenstock.core.errors import Refusal
 from evenstock.pipeline.dispatch import Dispatcher
 from evenstock.pipeline.expose import expose
 from evenstock.pipeline.link import Link
+from evenstock.pipeline.postings import post
 from evenstock.pipeline.worlds import Worlds
 from evenstock.postgres import faults
 from evenstock.postgres.database import Database
@@ -31,6 +32,7 @@ CALLS_MAX: Final = (
 )
 
 COMPUTED = Counter("evenstock_exposures_computed", "Numbers that changed for a channel and an item.")
+POSTED = Counter("evenstock_postings_made", "Postings made for the books.")
 
 log = structlog.get_logger()
 
@@ -51,6 +53,7 @@ class Publisher:
         self._link = Link(database, "evenstock exposures", only_by_key)
         self._pool = database.pool(application="evenstock dispatch", size_max=CALLS_MAX)
         self._names = names
+        self._tag = tag
         self._now = now
         self._look_every_s = look_every_s
         self._dispatcher = Dispatcher(self._pool, found(), worlds, tag, now, SystemRandom().random)
@@ -81,6 +84,7 @@ class Publisher:
             try:
                 changed = await self._link.through(lambda db: expose(db, self._names, self._now))
                 COMPUTED.inc(changed)
+                POSTED.inc(await self._link.through(lambda db: post(db, self._tag, self._now)))
                 for connection_id in await self._dispatcher.due():
                     if connection_id not in self._lanes:
                         self._lanes[connection_id] = asyncio.create_task(self._tell(connection_id))

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+
 from evenstock.core.channels import Channel, Terms
 from evenstock.core.errors import Refusal
 from evenstock.core.masters import Masters
-from evenstock.postgres import exposures, lanes
+from evenstock.postgres import exposures, lanes, postings
 from evenstock.postgres import masters as stored
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.exposures import BasisRow
@@ -82,13 +84,59 @@ async def upsert_channels(
 async def upsert_connections(
     db: Connection, connections: Sequence[dict[str, Any]], now: datetime, bases: Sequence[BasisRow]
 ) -> None:
-    """Make or change connections: id, connector, settings. What was paused for its settings is tried again."""
-    rows = [{"i": c["id"], "c": c["connector"], "s": c["settings"]} for c in connections]
+    """Make or change connections: id, connector, settings; closed, calls_per_s, flow and books where they are said.
+
+    What was paused for its settings is tried again.
+    """
+    rows = [
+        {
+            "i": c["id"],
+            "c": c["connector"],
+            "s": c["settings"],
+            "w": c.get("closed", ()),
+            "r": c.get("calls_per_s"),
+            "f": c.get("flow", "live"),
+        }
+        for c in connections
+    ]
     async with db.transaction():
         await db.execute(stored.SQL.raise_version)
         await db.execute(SQL.upsert_connections, document(rows), now)
+        for each in connections:
+            await postings.keep_books(db, each["id"], each.get("books"))
         await lanes.resume(db, [c["id"] for c in connections], now)
         await exposures.write_terms(db, bases, now, [c["id"] for c in connections])
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How a connection stands."""
+
+    id: str
+    connector: str
+    flow: str
+    handling: str
+    reason: str | None  # that a person gave
+    stopped: str | None  # why nothing is sent until its settings change
+    failures: int  # in a row
+    not_before: datetime | None
+    calls_per_s: float | None  # that its own answers taught
+    numbers_owed: int
+    postings_owed: int
+
+
+async def standing(db: Connection) -> list[Standing]:
+    """Every connection, and how it stands."""
+    return [Standing(*row.values()) for row in await db.fetch(SQL.standing)]
+
+
+async def handle(db: Connection, id_: str, handling: str, now: datetime, why: str | None) -> bool:
+    """What a person says of a connection; whether there is one."""
+    async with db.transaction():
+        if await db.fetchval(SQL.handle, id_, handling, now, why) is None:
+            return False
+        if handling == "running":
+            await lanes.wake(db, id_, now)
+    return True
 
 
 async def every_connection(db: Connection) -> dict[int, tuple[str, str, str]]:

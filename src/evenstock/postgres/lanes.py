@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from evenstock.core.windows import Closed
 from evenstock.postgres.database import Connection as Db
 from evenstock.postgres.queries import load
 from evenstock.postgres.rows import document
@@ -19,14 +20,20 @@ class Lane(msgspec.Struct, frozen=True):
 
     fence: int
     failures: int  # in a row
+    per_s: float | None  # calls that its answers taught us, where they did
 
 
 class Connection(msgspec.Struct, frozen=True):
     """Whom a lane talks to."""
 
+    connection_id: int
     id: str
     connector: str
     settings: dict[str, Any]
+    closed: tuple[Closed, ...]  # when nothing is sent
+    calls_per_s: float | None  # at most
+    is_open: bool  # its flow is live, and nobody paused it
+    drained_at: datetime | None  # what came later is not sent
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -82,7 +89,7 @@ async def due(db: Db, now: datetime, holder: str, connectors: Sequence[str]) -> 
 async def hold(db: Db, connection_id: int, holder: str, now: datetime, until: datetime) -> Lane | None:
     """Take or keep a connection's lane; None when it is another's, paused, or not to be asked yet."""
     row = await db.fetchrow(SQL.hold, connection_id, holder, now, until)
-    return None if row is None else Lane(row["fence"], row["failures"])
+    return None if row is None else Lane(row["fence"], row["failures"], row["per_s"])
 
 
 async def leave(db: Db, holder: str, now: datetime) -> None:
@@ -93,12 +100,29 @@ async def leave(db: Db, holder: str, now: datetime) -> None:
 async def connection(db: Db, connection_id: int) -> Connection:
     row = await db.fetchrow(SQL.connection, connection_id)
     assert row is not None  # noqa: S101 - connections are never deleted
-    return Connection(row["id"], row["connector"], msgspec.json.decode(row["settings"], type=dict[str, Any]))
+    return Connection(
+        connection_id,
+        row["id"],
+        row["connector"],
+        msgspec.json.decode(row["settings"], type=dict[str, Any]),
+        msgspec.json.decode(row["closed"], type=tuple[Closed, ...]),
+        row["calls_per_s"],
+        row["is_open"],
+        row["drained_at"],
+    )
 
 
-async def claim(db: Db, connection_id: int, now: datetime, fence: int, limit: int) -> list[Owed]:
-    """What is told next, written down as sent in the caller's transaction."""
-    return [Owed(*row.values()) for row in await db.fetch(SQL.claim, connection_id, now, fence, limit, LOST)]
+async def rest(db: Db, connection_id: int, fence: int, until: datetime, now: datetime) -> None:
+    """The connection is closed until then: it is let go, and asked by nobody."""
+    await db.execute(SQL.rest, connection_id, fence, until, now)
+
+
+async def claim(
+    db: Db, connection_id: int, now: datetime, fence: int, limit: int, upto: datetime | None = None
+) -> list[Owed]:
+    """What is told next, written down as sent in the caller's transaction; `upto`: nothing that was computed later."""
+    rows = await db.fetch(SQL.claim, connection_id, now, fence, limit, LOST, upto)
+    return [Owed(*row.values()) for row in rows]
 
 
 async def settle(
@@ -110,15 +134,27 @@ async def settle(
 
 
 async def set_lane(
-    db: Db, connection_id: int, fence: int, failures: int, not_before: datetime, paused: str | None
+    db: Db,
+    connection_id: int,
+    fence: int,
+    failures: int,
+    not_before: datetime,
+    paused: str | None,
+    per_s: float | None,
 ) -> bool:
     """How the connection answered as a whole; whether the lane was still ours."""
-    return await db.fetchval(SQL.set_lane, connection_id, fence, failures, not_before, paused) is not None
+    mine = await db.fetchval(SQL.set_lane, connection_id, fence, failures, not_before, paused, per_s)
+    return mine is not None
 
 
 async def resume(db: Db, connections: Sequence[str], now: datetime) -> None:
     """These connections have other settings: what was paused is tried again."""
     await db.execute(SQL.resume, list(connections), now)
+
+
+async def wake(db: Db, connection: str, now: datetime) -> None:
+    """Do not wait any longer."""
+    await db.execute(SQL.wake, connection, now)
 
 
 async def is_troubled(db: Db, connection_id: int) -> bool:

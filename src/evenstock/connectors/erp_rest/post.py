@@ -152,7 +152,7 @@ def _read(reply: Reply, kind: type[T], *, changes: bool) -> T:
 def _outcome(document: Document, posting: Posting) -> Outcome | PartlyDone:
     """What a document means for its posting; every line must be accounted for."""
     if document.status == "running":
-        return Unknown(f"The ERP's job {document.job} is still running.")
+        return Unknown(f"The ERP's job {document.job} is still running.", "busy")
     if document.status == "failed":
         return Rejected(document.message or "The ERP's job failed.", document.code)
     if document.document is None:

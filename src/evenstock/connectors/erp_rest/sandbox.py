@@ -121,6 +121,12 @@ class ErpSandbox:
         except (Refusal, msgspec.ValidationError) as error:
             return answer_json({"code": "malformed", "message": str(error)}, 400)
         fingerprint = hashlib.sha256(asked.body).hexdigest()
+        if (
+            (failed := self.state.kept.get(given.reference)) is not None
+            and failed.key != key
+            and _failed(failed)
+        ):
+            del self.state.kept[given.reference]  # nothing came of it: its reference is free
         before = next((kept for kept in self.state.kept.values() if kept.key == key), None)
         if before is not None and before.fingerprint == fingerprint:
             return self._told(before)
@@ -226,6 +232,10 @@ class ErpSandbox:
         for kept in waiting:
             kept.fate = "later"
         return Controlled({"jobs": len(waiting)})
+
+
+def _failed(kept: Kept) -> bool:
+    return bool(kept.answer.get("status") == "failed")
 
 
 sandbox = ErpSandbox

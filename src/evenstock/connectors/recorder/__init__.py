@@ -5,7 +5,16 @@ from typing import Annotated, Final
 
 import msgspec
 
-from evenstock.connectors.contract import Basis, Connector, Done, Exposure, Outcome, World
+from evenstock.connectors.contract import (
+    Basis,
+    Connector,
+    Done,
+    Exposure,
+    NotSent,
+    Outcome,
+    RetryLater,
+    World,
+)
 
 NAME_MAX: Final = 128
 PLAIN: Final = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{NAME_MAX - 1}}}$"
@@ -37,7 +46,10 @@ async def publish(settings: Settings, world: World, exposures: Sequence[Exposure
     there = await world.files.holds(settings.path, marks) if marks else set()
     new = [exposure for exposure in exposures if not (exposure.again and _mark(exposure) in there)]
     if new:
-        await world.files.append(settings.path, [_line(exposure) for exposure in new])
+        try:
+            await world.files.append(settings.path, [_line(exposure) for exposure in new])
+        except NotSent as error:
+            return [RetryLater(str(error))] * len(exposures)
     return [Done(exposure.key) for exposure in exposures]
 
 

@@ -9,26 +9,36 @@ rows and documents come from is the reader's business.
     times     how times are written             cells     cell → value, and conditions
     plan      rules made ready to run           paths     column → place in a document
     mapper    row → event                       documents document → events
+    records   record of a file → events
 """
 
 from evenstock.core.mapping.documents import DocumentMapper
 from evenstock.core.mapping.form import Control, FileForm, Mapping, Row
 from evenstock.core.mapping.mapper import SAME_FACT, Mapped, Mapper, Outcome, Rejected, Skipped
 from evenstock.core.mapping.misfit import near
+from evenstock.core.mapping.paths import Document, found_at, pointer_to, steps_of
 from evenstock.core.mapping.reading import read_mapping
+from evenstock.core.mapping.records import RecordMapper, RowMapper, mapper_of
 
 __all__ = [
     "SAME_FACT",
     "Control",
+    "Document",
     "DocumentMapper",
     "FileForm",
     "Mapped",
     "Mapper",
     "Mapping",
     "Outcome",
+    "RecordMapper",
     "Rejected",
     "Row",
+    "RowMapper",
     "Skipped",
+    "found_at",
+    "mapper_of",
     "near",
+    "pointer_to",
     "read_mapping",
+    "steps_of",
 ]

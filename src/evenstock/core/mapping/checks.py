@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 from evenstock.core.errors import Refusal
 from evenstock.core.mapping.cells import Cells, operands
-from evenstock.core.mapping.form import Control, Mapping, Numbers, Rule, Value, When
+from evenstock.core.mapping.form import DOCUMENTS, Control, Mapping, Numbers, Rule, Value, When
 from evenstock.core.mapping.misfit import Misfit, Place, near
 from evenstock.core.mapping.paths import LINE
 from evenstock.core.mapping.shapes import EVENTS, ITEM, NUMBERS, Shape, least_of, shape_of
@@ -37,32 +37,70 @@ def check(mapping: Mapping) -> None:
 
 
 def _check_file(mapping: Mapping) -> None:
-    """Records and lines are JSON's; what stands in a line cannot say what the whole document is."""
+    """Each format has words of its own; what stands in a line cannot say what the whole document is."""
     file = mapping.file
     for which, control in (("head", file.head), ("tail", file.tail)):
         if control is not None:
             _check_control(file.format, which, control)
     if len(set(file.header)) < len(file.header) or (file.header and file.format != "csv"):
         raise Misfit(["file", "header"], 'it names the columns of format = "csv", each once.')
-    if file.format == "csv":
+    if file.sheet and file.format != "xlsx":
+        raise Misfit(["file", "sheet"], 'only format = "xlsx" has sheets.')
+    _check_columns(mapping)
+    if file.format not in DOCUMENTS:
         if file.records or file.lines is not None:
-            raise Misfit(["file"], 'records and lines are for format = "json".')
+            raise Misfit(["file"], f"records and lines are for documents: {', '.join(sorted(DOCUMENTS))}.")
         return
+    _check_documents(mapping)
+
+
+def _check_documents(mapping: Mapping) -> None:
+    file = mapping.file
+    if file.format == "xml" and not file.records:
+        raise Misfit(["file"], 'say where the records stand, from the root on: records = "Sales.Ticket".')
+    if file.format == "jsonl" and file.records:
+        raise Misfit(["file", "records"], "in jsonl each line is a record.")
     if mapping.items is not None or mapping.location:
-        raise Misfit(["file"], 'items and location make masters known from format = "csv" only.')
+        raise Misfit(
+            ["file"], 'items and location make masters known from rows only: format = "csv", fixed or xlsx.'
+        )
     for key in (mapping.key, *(rule.key for rule in mapping.rule if rule.key)):
         if key.occurrence or key.once:
-            raise Misfit(["key"], "a document has an id of its own: occurrence and once are for rows of csv.")
+            raise Misfit(["key"], "a document has an id of its own: occurrence and once are for rows.")
     if file.lines is not None:
         _check_lines(mapping)
 
 
+def _check_columns(mapping: Mapping) -> None:
+    columns = mapping.file.columns
+    if (mapping.file.format == "fixed") != bool(columns):
+        raise Misfit(
+            ["file", "columns"], 'it tells where each column of format = "fixed" stands, and of that only.'
+        )
+    for index, column in enumerate(columns):
+        if column.last < column.first:
+            raise Misfit(["file", "columns", index], "last comes before first.")
+    names = [column.name for column in columns]
+    if len(set(names)) < len(names):
+        raise Misfit(["file", "columns"], "a name stands twice.")
+    for name in mapping.columns if columns else ():
+        if name not in names:
+            raise Misfit(
+                ["file", "columns"],
+                f"there is no column {name}, which the mapping reads. {near(name, names)}",
+            )
+
+
 def _check_control(form: str, which: str, control: Control) -> None:
-    """Lines are what csv has; JSON says by itself where it ends."""
-    if form != "csv":
+    """Lines are what csv and fixed width have; documents say by themselves where they end."""
+    if form not in {"csv", "fixed"}:
         raise Misfit(["file", which], f"{form} has no such line.")
-    if control.first is not None or control.last is not None:
+    if form == "csv" and (control.first is not None or control.last is not None):
         raise Misfit(["file", which], "in csv the number of rows is a cell: count = 2.")
+    if form == "fixed" and (control.count is not None or (control.first is None) != (control.last is None)):
+        raise Misfit(
+            ["file", which], "in fixed width the number of rows stands at places: first = 4, last = 12."
+        )
 
 
 def _check_lines(mapping: Mapping) -> None:

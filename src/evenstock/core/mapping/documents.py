@@ -38,16 +38,20 @@ class DocumentMapper:
                 base,
             )
         if isinstance(found, dict):
-            return self._of_record(found, base)
+            return self.of_record(found, base)
         if len(found) > RECORDS_MAX:
             raise Refusal(
                 "limit.batch", f"{len(found):,} records in one message; at most {RECORDS_MAX:,}.", base
             )
         return [
-            event for index, each in enumerate(found) for event in self._of_record(each, f"{base}/{index}")
+            event for index, each in enumerate(found) for event in self.of_record(each, f"{base}/{index}")
         ]
 
-    def _of_record(self, record: Any, pointer: str) -> list[dict[str, Any]]:
+    def of_record(self, record: Any, pointer: str) -> list[dict[str, Any]]:
+        """The events of one record, which stands at this pointer.
+
+        Raises Refusal.
+        """
         if not isinstance(record, dict):
             raise Refusal("message.shape", "A record is an object.", pointer)
         file = self.mapping.file

@@ -13,6 +13,7 @@ Encoding = Literal[
     "utf-8", "utf-16", "ascii", "iso-8859-1", "iso-8859-2", "iso-8859-15", "windows-1250", "windows-1251",
     "windows-1252", "cp437", "cp850", "mac-roman",
 ]  # fmt: skip
+DOCUMENTS = frozenset({"json", "jsonl", "xml"})  # formats whose records may hold records
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,17 +29,29 @@ class Control(Table, frozen=True, kw_only=True):
     last: int | None = None
 
 
+class Column(Table, frozen=True, kw_only=True):
+    """A column of a file of fixed width, by the places of its characters."""
+
+    name: str
+    first: Annotated[int, msgspec.Meta(ge=1)]  # from 1
+    last: int
+
+
 class FileForm(Table, frozen=True, kw_only=True):
     """How the file is written. Gzip and zip are recognised by themselves. In JSON, columns are paths into a record."""
 
-    format: Literal["csv", "json"] = "csv"
-    records: str = ""  # of JSON: where the record, or the list of records, stands; empty: at the top
-    lines: str | None = None  # of JSON: where in a record its lines stand; their columns begin with `line.`
+    format: Literal["csv", "fixed", "xlsx", "json", "jsonl", "xml"] = "csv"
+    records: str = ""  # of JSON and XML: where the record, or the list of records, stands; empty: at the top
+    lines: str | None = (
+        None  # of JSON and XML: where in a record its lines stand; their columns begin with `line.`
+    )
     encoding: Encoding = "utf-8"
     delimiter: str = ","
     quote: str = '"'  # empty: nothing is quoted
     trim: bool = True  # blanks around a cell mean nothing
     header: tuple[str, ...] = ()  # of CSV: the names of the columns, where no line of the file names them
+    columns: tuple[Column, ...] = ()  # of fixed width
+    sheet: str = ""  # of a workbook; empty: the first
     head: Control | None = None
     tail: Control | None = None
 

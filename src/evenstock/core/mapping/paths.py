@@ -53,6 +53,11 @@ class Document(Mapping[str, str]):
         self._line = line
         self._line_pointer = line_pointer
 
+    @property
+    def value(self) -> Any:
+        """The object itself."""
+        return self._value
+
     def __getitem__(self, column: str) -> str:
         value = self._at(column)
         if value is ABSENT:

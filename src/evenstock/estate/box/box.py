@@ -20,6 +20,7 @@ from evenstock.estate.box.doors import Door
 from evenstock.estate.box.exposing import Sender, View
 from evenstock.estate.box.hub import Hub
 from evenstock.estate.box.lines import Line, every
+from evenstock.estate.box.market import Market, market_of
 from evenstock.estate.box.measures import Measures
 from evenstock.estate.box.orders import Course, Customers, Order
 from evenstock.estate.box.places import Place
@@ -89,6 +90,7 @@ class Box:
         self._zone = ZoneInfo(scenario.zone)
         self.hour = cache(self._hour)
         self._name_things()
+        self.market: Market = market_of(self)
         self.hub = parts.hub(self._masters(), self._hears, parts.rules)
         self.process = parts.process(self)
         self.course = Course(self)
@@ -129,7 +131,10 @@ class Box:
 
     def _build_places(self, parts: Parts) -> None:
         upload = every(max(self.scenario.stores.upload_minutes * MINUTE, self.batch_every))
-        self.stores = [parts.store(self, name, parts.line(self, name, upload)) for name in self.store_names]
+        self.stores = [
+            parts.store(self, number, parts.line(self, name, upload))
+            for number, name in enumerate(self.store_names)
+        ]
         self.places: dict[str, Place] = {store.name: store for store in self.stores}
         what = self.scenario.depot
         if what is not None:

@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 from evenstock.estate.box.comparison import Cause, Compared, Comparison, Estimate, by_cause
 from evenstock.estate.box.ink import WIDTH, block, figure
 
-LEFT, RIGHT, TOP, BOTTOM = 76, 150, 60, 60
+LEFT, RIGHT, TOP, BOTTOM = 76, 100, 60, 60
 HEIGHT: Final = 440
 STEPS: Final = 4  # of an axis
 BAR, BAR_APART, BARS_LEFT, BARS_RIGHT = 22, 14, 130, 90
 LETTER: Final = 7.6  # width, about
 LINE: Final = 17.0
-AWAY: Final = (12.0, 26.0, 44.0, 66.0)  # of a label from its point
+AWAY: Final = (12.0, 26.0, 44.0, 66.0, 90.0, 118.0)  # of a label from its point
 DOT: Final = 6.0
 
 
@@ -60,7 +60,9 @@ def _labelled(points: Sequence[tuple[Compared, float, float]]) -> Iterator[str]:
     taken = [Box(x - DOT, y - DOT, x + DOT, y + DOT) for _, x, y in points]
     for each, x, y in sorted(points, key=lambda point: (point[2], point[1])):
         width = LETTER * len(each.policy)
-        box = next(spot for spot in _spots(x, y, width) if not any(spot.overlaps(other) for other in taken))
+        crowded = Box(x + DOT, y - LINE, x + DOT + width, y)  # beyond help: over the others
+        free = (spot for spot in _spots(x, y, width) if not any(spot.overlaps(other) for other in taken))
+        box = next(free, crowded)
         taken.append(box)
         nearest = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
         if math.dist((x, y), nearest) > AWAY[0] + 2:
@@ -83,7 +85,6 @@ def _spots(x: float, y: float, width: float) -> Iterator[Box]:
         ):
             if left > LEFT and left + width < WIDTH and TOP - LINE < top < HEIGHT - BOTTOM:
                 yield Box(left, top, left + width, top + LINE)
-    yield Box(x + DOT, y - LINE, x + DOT + width, y)  # crowded beyond help: over the others
 
 
 def _triple(estimate: Estimate) -> tuple[float, float, float]:
@@ -141,7 +142,7 @@ def causes(title: str, of: Sequence[tuple[str, Sequence[Cause]]]) -> str:
 def _ceiling(value: float) -> float:
     """A round number at or above it, for the end of an axis."""
     for power in range(-1, 7):
-        for digit in (1, 2, 4, 5, 8):
+        for digit in (1, 1.2, 1.6, 2, 2.4, 2.8, 3.2, 4, 5, 6, 8):
             if digit * 10.0**power >= value:
                 return digit * 10.0**power
     return value

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from evenstock.estate.box.history import History
 from evenstock.estate.box.scenario import Books, Channel, Depot, Faults, Promotion, Scenario, Stores
 
 EVERYTHING: Final = Faults(
@@ -126,6 +127,7 @@ AMAZON: Final = Scenario(
     ),
     books=Books(closes=23),
     faults=Faults(regional=1, brownouts=2, crashes=1),
+    settle_hours=12.0,  # the ERP is back nine hours after the end
 )
 
 CLOUD: Final = Scenario(
@@ -148,9 +150,42 @@ CLOUD: Final = Scenario(
     ),
     books=Books(closes=22, refused=0.01),
     faults=Faults(regional=1, brownouts=3, crashes=2, unmapped=3, replays=1),
+    settle_hours=12.0,  # the ERP is back nine hours after the end
 )
 
 ESTATES: Final = {
     scenario.name: scenario
     for scenario in (CORNER, SMALL, AUTUMN, PROMOTION, OVERNIGHT, SECONDS, AMAZON, CLOUD)
 }
+
+SHRINK: Final = 0.015  # units that vanish, for each that is sold
+
+
+def again(history: History, *, online: float, cover_days: float) -> Scenario:
+    """A retailer's own past as an estate: the customers are those of the history, the rest is as in the estates above.
+
+    `online` is the part of the tickets that is ordered in a web shop in place of a store; orders of the history are in any case.
+    """
+    days = history.hours / 24
+    return Scenario(
+        name="history",
+        words=(
+            f"{history.places:,} places, {history.items:,} items, {len(history.tickets):,} tickets of {days:,.1f} days, "
+            f"{online:.0%} of those from stores ordered online"
+        ),
+        items=history.items,
+        stores=Stores(
+            number=history.places,
+            items=history.items,
+            returns=history.returned,
+            shrink_per_hour=SHRINK * history.units / (history.hours * history.places),
+            cover_days=cover_days,
+            delivered_at=5,
+        ),
+        channels=(Channel(id="web"),),
+        history=history,
+        online=online,
+        hours=float(history.hours),
+        opens_at=history.opens_at,
+        zone=history.zone,
+    )

@@ -8,7 +8,7 @@ from evenstock.core.booking import Position, PositionKey
 from evenstock.core.reservations import Allocate, Answer, Asked, Confirm, Refused, Release, Reserve
 from evenstock.estate.box.agenda import HOUR, MINUTE, SECOND
 from evenstock.estate.box.attribution import Why, why_lost, why_refused, why_short
-from evenstock.estate.box.demand import WEB_HOURS, Demand, Visit, Wishes
+from evenstock.estate.box.demand import Visit
 from evenstock.estate.box.scenario import Channel
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ PAYS_WITHIN: Final = 6 * MINUTE
 PICKED_AFTER: Final = (10 * MINUTE, 60 * MINUTE)
 PICKED_AGAIN_AFTER: Final = 2 * MINUTE  # once another place is found
 ASKS_AGAIN: Final = 5 * MINUTE
-KINDS: Final = (1, 1, 1, 1, 2)
 
 End = Literal["shipped", "cancelled", "abandoned", "oversold", "refused"]
 
@@ -74,15 +73,11 @@ class Customers:
     def __init__(self, box: "Box", channel: Channel) -> None:
         self.box = box
         self.channel = channel
-        wishes = Wishes(box.skus, range(len(box.skus)), box.scenario.promotion)
-        self._demand = Demand(box.seed, channel.id, self._rate, wishes, KINDS)
+        self._demand = box.market.online(channel)
         self._number = 0
         self._asks_first = channel.kind == "web" and box.policy.reserves
         self._shelves = Shelves(box)
         self._expect(0)
-
-    def _rate(self, at: int) -> float:
-        return self.channel.orders_per_hour * WEB_HOURS[self.box.hour(at)]
 
     def _expect(self, after: int) -> None:
         visit = self._demand.after(after, self.box.closes_at)

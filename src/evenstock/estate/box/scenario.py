@@ -5,6 +5,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from evenstock.estate.box.history import History
+
 DEPOT: Final = "dc"
 EVERY_DAY: Final = (1,) * 24
 
@@ -27,6 +29,10 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     counts_per_hour: float = 1.0  # sheets
     count_lines: int = 8
     wrong_records: float = 0.3  # part of the records that are wrong in the morning
+    cover_days: float = 7.0  # of a history: how many average days a full shelf lasts
+    delivered_at: int | None = (
+        None  # o'clock, local: when shelves less than half full are filled; None: by the depot
+    )
 
 
 class Depot(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +112,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     books: Books | None = None
     faults: Faults = Faults()
     promotion: Promotion | None = None
+    history: History | None = None  # the customers, in place of those that are drawn
+    online: float = 0.0  # of a history: part of the tickets that are ordered online
     hours: float = 12.0
     opens_at: datetime = datetime(2026, 11, 27, 7, tzinfo=UTC)  # eight o'clock on a Friday in November
     zone: str = "Europe/Amsterdam"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from evenstock.core.ledger import INDEX
 from evenstock.estate.box import paper
 from evenstock.estate.box.agenda import HOUR, MINUTE, SECOND
-from evenstock.estate.box.demand import STORE_HOURS, Demand, Goods, Visit, Wishes, levels
+from evenstock.estate.box.demand import Goods, Visit
 from evenstock.estate.box.lines import Line
 from evenstock.estate.box.places import Place
 from evenstock.estate.box.scenario import DEPOT
@@ -56,30 +56,22 @@ class Register:
 class Store(Place):
     """One store."""
 
-    def __init__(self, box: "Box", name: str, line: Line) -> None:
-        super().__init__(box, name, paper.OFFICE, line)
-        what = box.scenario.stores
+    def __init__(self, box: "Box", number: int, line: Line) -> None:
+        super().__init__(box, box.store_names[number], paper.OFFICE, line)
+        name, what = self.name, box.scenario.stores
         self.what = what
-        chance = stream(box.seed, name, "assortment")
-        carried = sorted(chance.sample(range(len(box.skus)), min(what.items, len(box.skus))))
-        self.skus = [box.skus[rank] for rank in carried]
-        self._levels = dict(zip(self.skus, levels(carried, what.level), strict=True))
-        self.registers = [Register(str(number)) for number in range(1, what.registers + 1)]
+        self._levels = box.market.levels(number)
+        self.skus = list(self._levels)
+        self.registers = [Register(str(nth)) for nth in range(1, what.registers + 1)]
         self.had_clone = False  # from then on a void would not know whose ticket it takes back
         self._shrink = stream(box.seed, name, "shrink")
         self._counting = stream(box.seed, name, "counting")
-        self._demand = Demand(box.seed, name, self._rate, Wishes(self.skus, carried, box.scenario.promotion))
+        self._demand = box.market.walk_ins(number, self.skus)
         self._open_shelves()
         self._expect(0)
         self._plan_shrink()
         self._plan_count()
-
-    def _rate(self, at: int) -> float:
-        hour = self.box.hour(at)
-        if not self.what.opens <= hour < self.what.closes:
-            return 0.0
-        open_hours = STORE_HOURS[self.what.opens : self.what.closes]
-        return self.what.visits_per_hour * STORE_HOURS[hour] * len(open_hours) / sum(open_hours)
+        self._plan_delivery()
 
     def _open_shelves(self) -> None:
         chance = stream(self.box.seed, self.name, "shelves")
@@ -213,6 +205,24 @@ class Store(Place):
         self._plan_count()
 
     # Deliveries
+
+    def _plan_delivery(self) -> None:
+        if self.what.delivered_at is None:
+            return
+        at = (self.box.agenda.now // HOUR + 1) * HOUR
+        while self.box.hour(at) != self.what.delivered_at:
+            at += HOUR
+        if at < self.box.closes_at:
+            self.box.agenda.plan(at, self._take_delivery)
+
+    def _take_delivery(self) -> None:
+        """The supplier fills shelves less than half full."""
+        goods = tuple(self.wants())
+        if goods:
+            at = self.moment()
+            moved = self.moves(goods, "supplier", "sellable")
+            self.report(paper.received(self.number("G"), self.box.instant(at), self.name, goods), at, moved)
+        self._plan_delivery()
 
     def wants(self) -> list[Goods]:
         """What the shelf lacks, the emptiest first."""

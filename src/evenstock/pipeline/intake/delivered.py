@@ -20,7 +20,7 @@ import structlog
 
 from evenstock.connectors.contract import Delivery, FileSeen, Shelf
 from evenstock.core.errors import Problem, Refusal
-from evenstock.core.mapping import Mapper
+from evenstock.core.mapping import mapper_of
 from evenstock.pipeline.bring import Import, Ledger, bring
 from evenstock.pipeline.connections import Connection
 from evenstock.pipeline.imports import ImportSummary
@@ -164,7 +164,7 @@ class Taker:
         rejects = RejectFile(self._work / f"{digest.hex()}.rejects", source.header, self._mapping.file)
         key = ImportKey(digest, self._mapping_sha256)
         job = Import(
-            name, self._connection.id, key, source, Mapper(self._mapping), rejects, BATCH_EVENTS, shown
+            name, self._connection.id, key, source, mapper_of(self._mapping), rejects, BATCH_EVENTS, shown
         )
         try:
             summary = await bring(self._ledger, job, say=_unsaid, progress=_unsaid)

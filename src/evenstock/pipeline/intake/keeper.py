@@ -1,7 +1,7 @@
 """Who fetches: one task for each connection that has something to fetch, in one process at a time, begun again when it fails."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from random import SystemRandom
@@ -10,11 +10,12 @@ from typing import Final
 import msgspec
 import structlog
 
-from evenstock.connectors.contract import Failed, NotSent, World
+from evenstock.connectors.contract import Arrived, Failed, NotSent, World
 from evenstock.core.errors import Refusal
 from evenstock.core.retry import wait_s
 from evenstock.pipeline.connections import Connection, Connections
 from evenstock.pipeline.files import FOLDER, folder_name
+from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.intake.delivered import Taker
 from evenstock.pipeline.link import Link
 from evenstock.pipeline.worlds import Worlds
@@ -50,6 +51,7 @@ class Intake:
         database: Database,
         connections: Connections,
         writer: Writer,
+        inbox: Inbox,
         worlds: Worlds,
         data: Path,
         now: Callable[[], datetime],
@@ -58,6 +60,7 @@ class Intake:
         self._pool = database.pool(application="evenstock intake work", size_max=SESSIONS_MAX)
         self._tools = Tools(self._pool, writer, now)
         self._connections = connections
+        self._inbox = inbox
         self._worlds = worlds
         self._data = data
         self._now = now
@@ -119,7 +122,7 @@ class Intake:
         health = _Health(self._pool, connection, self._now)
         while True:
             try:
-                await self._deliveries(connection, health)
+                await self._from(connection, health)
             except (OSError, TimeoutError, NotSent, Failed, Refusal, *faults.ANY) as error:
                 words = error.problem.detail if isinstance(error, Refusal) else str(error)
                 await health.failed(words or type(error).__name__)
@@ -127,6 +130,21 @@ class Intake:
                 log.exception("connector.failed", connection=connection.id)
                 await health.failed(f"The connector failed: {type(error).__name__}.")
             await asyncio.sleep(wait_s(max(1, health.failures), self._chance()))
+
+    async def _from(self, connection: Connection, health: "_Health") -> None:
+        """What a connection is there for. Raises what ends it."""
+        connector = connection.connector
+        assert connector is not None  # noqa: S101 - else nothing is fetched
+        if connector.delivery is not None:
+            await self._deliveries(connection, health)
+        elif connector.listen is not None:
+
+            async def keep(arrived: Sequence[Arrived]) -> None:
+                await self._inbox.keep(connection, arrived)
+                await health.answered()
+
+            await connector.listen(connection.settings, await self._world(connection), keep)
+            raise ConnectionResetError("The connector stopped listening.")
 
     async def _deliveries(self, connection: Connection, health: "_Health") -> None:
         """Look at a shelf, again and again. Raises what ends it."""
@@ -150,7 +168,10 @@ class Intake:
 
 def _fetches(connection: Connection) -> bool:
     connector = connection.connector
-    return connector is not None and connector.delivery is not None
+    if connector is None:
+        return False
+    listens = connector.listen is not None and connector.listens(connection.settings)
+    return listens or connector.delivery is not None
 
 
 class _Health:

@@ -2,15 +2,19 @@
 
 source    what every reader gives         unpacked  gzip and zip, under a cap
 csv_rows  cells between delimiters        controls  the sender's own first and last line
+fixed_rows, xlsx_rows, json_rows, xml_rows
 """
 
-from collections.abc import Collection
 from typing import BinaryIO
 
 from evenstock.core.mapping import Mapping
 from evenstock.pipeline.rows.csv_rows import CsvRows
+from evenstock.pipeline.rows.fixed_rows import FixedRows
+from evenstock.pipeline.rows.json_rows import JsonLines, JsonRows
 from evenstock.pipeline.rows.source import ROW_LENGTH_MAX, Rows, SourceRow, digest_of
 from evenstock.pipeline.rows.unpacked import RATIO_FREE_BYTES
+from evenstock.pipeline.rows.xlsx_rows import XlsxRows
+from evenstock.pipeline.rows.xml_rows import XmlRows
 
 __all__ = [
     "RATIO_FREE_BYTES",
@@ -29,8 +33,20 @@ def opened(file: BinaryIO, mapping: Mapping, name: str) -> Rows:
 
     Raises Refusal for what concerns the whole file.
     """
-    needed: Collection[str] = mapping.columns
-    return CsvRows(file, mapping.file, needed, name)
+    form = mapping.file
+    match form.format:
+        case "csv":
+            return CsvRows(file, form, mapping.columns, name)
+        case "fixed":
+            return FixedRows(file, form, name)
+        case "xlsx":
+            return XlsxRows(file, form, mapping.columns, name)
+        case "json":
+            return JsonRows(file, form, name)
+        case "jsonl":
+            return JsonLines(file, form, name)
+        case "xml":
+            return XmlRows(file, form, name)
 
 
 def count_of(file: BinaryIO, mapping: Mapping, name: str) -> int:

@@ -13,10 +13,12 @@ on conflict (id) do update set name = coalesce(excluded.name, channels.name), lo
 -- name: upsert_connections
 -- With what they were from now on, for whoever reads something as it was read then.
 with changed as (
-    insert into connections (id, connector, settings, created_at)
-    select i, c, s, $2 from json_to_recordset($1::json) as t(i text, c text, s jsonb)
+    insert into connections (id, connector, settings, closed, calls_per_s, flow, created_at)
+    select i, c, s, w, r, f, $2
+    from json_to_recordset($1::json) as t(i text, c text, s jsonb, w jsonb, r double precision, f text)
     order by i
-    on conflict (id) do update set connector = excluded.connector, settings = excluded.settings
+    on conflict (id) do update set connector = excluded.connector, settings = excluded.settings, closed = excluded.closed,
+        calls_per_s = excluded.calls_per_s, flow = excluded.flow
     returning connection_id, connector, settings
 )
 insert into connection_settings (connection_id, since, connector, settings)
@@ -31,9 +33,28 @@ on conflict (connection_id, since) do update set connector = excluded.connector,
 -- name: every_connection
 select connection_id, id, connector, settings::text as settings from connections;
 
+-- name: configured_connections
+-- As configuration names them.
+select jsonb_build_object('id', k.id, 'connector', k.connector, 'settings', k.settings, 'closed', k.closed, 'calls_per_s', k.calls_per_s, 'flow', k.flow,
+    'books', case when b.is_kept then jsonb_build_object('per', b.per, 'every_s', b.every_s, 'first', b.first, 'late_days', b.late_days) end)
+from connections k left join books b using (connection_id) order by k.id;
+
 -- name: every_channel
 -- As configuration names them.
 select to_jsonb(h) - 'channel_id' - 'created_at' - 'location_ids' - 'connection_id' || jsonb_build_object(
     'connection', c.id,
     'locations', array(select l.id from unnest(h.location_ids) with ordinality as x(location_id, n) join locations l using (location_id) order by n))
 from channels h left join connections c using (connection_id) order by h.id;
+
+-- name: handle
+-- What a person says of a connection: go on, send only what is owed by now, or send nothing.
+update connections set handling = $2, handled_at = $3, handled_why = $4 where id = $1 returning connection_id;
+
+-- name: standing
+-- Every connection and how it stands: what a person said, what its lane says, and what it is owed.
+select k.id, k.connector, k.flow, k.handling, k.handled_why, l.paused, coalesce(l.failures, 0) as failures, l.not_before, l.per_s,
+    (select count(*) from channels c join exposures e using (channel_id)
+        where c.connection_id = k.connection_id and e.connection_id = k.connection_id and e.due_at is not null) as numbers,
+    (select count(*) from postings p where p.connection_id = k.connection_id and p.due_at is not null) as postings
+from connections k left join lanes l using (connection_id)
+order by k.id;

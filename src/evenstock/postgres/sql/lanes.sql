@@ -1,13 +1,17 @@
 -- name: due
--- Connections that are owed a number now and that we may talk to.
-select distinct c.connection_id
-from channels c
-join connections k on k.connection_id = c.connection_id and k.connector = any ($3::text[])
-left join lanes l on l.connection_id = c.connection_id
-where c.publish_on = 'hub_commit'
+-- Connections that are owed a number or a posting now and that we may talk to; of one that drains only what it was owed when that began.
+select k.connection_id
+from connections k
+left join lanes l using (connection_id)
+where k.connector = any ($3::text[]) and k.flow = 'live' and k.handling <> 'paused'
     and (l.connection_id is null
         or (l.paused is null and l.not_before <= $1 and (l.holder = $2 or l.leased_until <= $1)))
-    and exists (select from exposures e where e.channel_id = c.channel_id and e.connection_id = c.connection_id and e.due_at <= $1);
+    and (exists (select from postings p where p.connection_id = k.connection_id and p.due_at <= $1
+            and (k.handling = 'running' or p.made_at <= k.handled_at))
+        or exists (
+            select from channels c join exposures e using (channel_id)
+            where c.connection_id = k.connection_id and c.publish_on = 'hub_commit' and e.connection_id = k.connection_id and e.due_at <= $1
+                and (k.handling = 'running' or e.computed_at <= k.handled_at)));
 
 -- name: hold
 -- Take a connection, or keep it; a new holder raises the fence. Nobody gets it while another's lease runs.
@@ -16,13 +20,15 @@ values ($1, $2, 1, $4, $3)
 on conflict (connection_id) do update set holder = excluded.holder, fence = l.fence + (l.holder <> excluded.holder)::integer,
     leased_until = excluded.leased_until
 where (l.holder = excluded.holder or l.leased_until <= $3) and l.paused is null and l.not_before <= $3
-returning fence, failures;
+returning fence, failures, per_s;
 
 -- name: leave
 update lanes set leased_until = $2 where holder = $1;
 
 -- name: connection
-select id, connector, settings::text as settings from connections where connection_id = $1;
+select id, connector, settings::text as settings, closed::text as closed, calls_per_s, flow = 'live' and handling <> 'paused' as is_open,
+    case when handling = 'draining' then handled_at end as drained_at
+from connections where connection_id = $1;
 
 -- name: claim
 -- What is told next, zero first: written down before it is sent. What may have arrived is sent again as it was. A try whose
@@ -32,7 +38,7 @@ with before as (
     from channels c
     cross join lateral (
         select e.* from exposures e
-        where e.channel_id = c.channel_id and e.connection_id = $1 and e.due_at <= $2
+        where e.channel_id = c.channel_id and e.connection_id = $1 and e.due_at <= $2 and ($6::timestamptz is null or e.computed_at <= $6)
         order by e.rank, e.due_at limit $4
         for update skip locked
     ) d
@@ -102,12 +108,20 @@ returning e.channel_id, e.item_id, coalesce(e.refused_version = e.version, false
 
 -- name: set_lane
 -- How a connection answered as a whole: failures in a row, when it may be asked again, why not at all.
-update lanes set failures = $3, not_before = $4, paused = $5 where connection_id = $1 and fence = $2 returning fence;
+update lanes set failures = $3, not_before = $4, paused = $5, per_s = $6 where connection_id = $1 and fence = $2 returning fence;
+
+-- name: rest
+-- A connection is closed: nobody asks it before it opens.
+update lanes set not_before = $3, leased_until = $4 where connection_id = $1 and fence = $2;
 
 -- name: resume
 -- Settings changed: what was paused may be tried again, at once.
 update lanes set paused = null, not_before = $2
 where connection_id in (select connection_id from connections where id = any ($1::text[]));
+
+-- name: wake
+-- A person says: go on. What was put off is tried at once; what is stopped for its settings stays so.
+update lanes set not_before = least(not_before, $2) where connection_id = (select connection_id from connections where id = $1);
 
 -- name: troubled
 -- Whether anything is open about single numbers of a connection.

@@ -1,0 +1,123 @@
+"""One call that brings a posting into the books, and what became of it.
+
+A posting that may be there already is looked up by its reference before it is sent again, under the same key. It holds up no other:
+postings add up, whatever their order.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from prometheus_client import Histogram
+
+from evenstock.connectors.contract import (
+    Connector,
+    Done,
+    PartlyDone,
+    Posting,
+    PostingLine,
+    Rejected,
+    RetryLater,
+    World,
+)
+from evenstock.core.quantity import as_number
+from evenstock.core.retry import wait_s
+from evenstock.pipeline.calls import OUTCOMES, Answer, Told
+from evenstock.postgres import postings
+from evenstock.postgres.database import Connection
+from evenstock.postgres.lanes import Connection as LaneConnection
+from evenstock.postgres.lanes import Lane
+from evenstock.postgres.postings import Claimed, Ended
+from evenstock.postgres.postings import Told as ToldLine
+
+LATE_AFTER: Final = timedelta(minutes=15)  # since it was first sent, before a person is told
+
+LAG = Histogram(
+    "evenstock_posting_lag_seconds",
+    "From making a posting to its document.",
+    buckets=(0.05, 0.1, 0.5, 1, 5, 10, 60, 600, 3600, 6 * 3600, 24 * 3600),
+)
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A posting that is sent in one call."""
+
+    connection_id: int
+    connection: str
+    claimed: Claimed
+    lines: list[ToldLine]
+
+    def __len__(self) -> int:
+        return 1
+
+    @property
+    def trace_id(self) -> str | None:
+        return self.claimed.trace_id
+
+    async def ask(self, connector: Connector[Any], settings: Any, world: World) -> Sequence[Answer]:
+        """Send it; its one outcome."""
+        assert connector.post is not None  # noqa: S101 - only of such a connector it is claimed
+        return [await connector.post(settings, world, self.posting)]
+
+    async def settle(self, db: Connection, lane: Lane, answers: Sequence[Answer], told: Told, now: datetime) -> None:  # fmt: skip
+        """Write down what became of it, and show a person what needs one."""
+        (answer,) = answers
+        ended = self._ended(answer, told, now)
+        mine = await postings.settle(db, self.connection_id, lane.fence, ended, now)
+        needs_a_person = ended.outcome in {"rejected", "partly"} or ended.is_late
+        if mine and (needs_a_person or await postings.is_troubled(db, self.connection_id)):
+            await postings.show_troubles(db, self.connection_id, self.connection, now)
+        if mine and isinstance(answer, Done | PartlyDone):
+            LAG.observe(max(0.0, (now - self.claimed.made_at).total_seconds()))
+
+    @property
+    def posting(self) -> Posting:
+        """As the connector is told it: the same in every try of a round."""
+        claimed = self.claimed
+        lines = tuple(
+            PostingLine(
+                str(line.line), line.sku, line.code or line.sku, line.location,
+                as_number(line.units, line.scale), line.uom,
+            )
+            for line in self.lines
+        )  # fmt: skip
+        return Posting(
+            kind=claimed.kind,
+            reference=claimed.reference,
+            key=f"{claimed.reference}-{claimed.round}",
+            posted_on=claimed.posted_on,
+            lines=lines,
+            ledger_from=claimed.ledger_from,
+            ledger_to=claimed.ledger_to,
+            again=claimed.again,
+            trace_id=claimed.trace_id,
+        )
+
+    def _ended(self, answer: Answer, told: Told, now: datetime) -> Ended:
+        claimed = self.claimed
+        asked = answer.after_s if isinstance(answer, RetryLater) else None
+        wait = told.wait_s or wait_s(claimed.tries, told.chance, asked)
+        return Ended(
+            claimed.posting_id,
+            claimed.tries,
+            OUTCOMES[type(answer)],
+            None if isinstance(answer, Done | PartlyDone) else answer.detail,
+            answer.document if isinstance(answer, Done | PartlyDone) else None,
+            now + timedelta(seconds=wait),
+            code=answer.code if isinstance(answer, Rejected) else None,
+            is_late=now - claimed.first_sent_at >= LATE_AFTER,
+            refused=tuple((int(line.line), line.code, line.detail) for line in answer.refused)
+            if isinstance(answer, PartlyDone)
+            else (),
+        )
+
+
+async def claim(db: Connection, connection: LaneConnection, fence: int, now: datetime) -> Document | None:
+    """The posting that a connection is sent next, written down as sent in the caller's transaction."""
+    connection_id = connection.connection_id
+    claimed = await postings.claim(db, connection_id, now, fence, connection.drained_at)
+    if claimed is None:
+        return None
+    lines = await postings.lines(db, claimed.posting_id, connection_id)
+    return Document(connection_id, connection.id, claimed, lines)
