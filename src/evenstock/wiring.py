@@ -19,7 +19,7 @@ from evenstock.address import taken, url_of
 from evenstock.api.app import build
 from evenstock.api.routing import Api
 from evenstock.api.whole import WholeAnswers
-from evenstock.pipeline import closing
+from evenstock.pipeline import closing, replay
 from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.bases import bases
 from evenstock.pipeline.clocks import Clocks
@@ -34,6 +34,7 @@ from evenstock.pipeline.publisher import Publisher
 from evenstock.pipeline.pulse import Pulse
 from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
+from evenstock.pipeline.replay import Replayer
 from evenstock.pipeline.rounds import Rounds
 from evenstock.pipeline.translate import Translator
 from evenstock.pipeline.vault import KEY_FILE, Vault
@@ -166,6 +167,9 @@ async def hub(
         streams = Feed(pool, Stock(names)), Feed(pool, Exposures())
         closer = Rounds(database, "closer", _close_by_fact, closing.EVERY_S)
         await closer.start()
+        replayer = Replayer(writer, translator.wake, clock.now)
+        replaying = Rounds(database, "replayer", replayer.round, replay.EVERY_S)
+        await replaying.start()
         keeper = asyncio.create_task(_keep_partitions(database))
         try:
             yield Hub(
@@ -193,6 +197,7 @@ async def hub(
                 await publisher.stop()
             if worlds is not None:
                 await worlds.close()
+            await replaying.stop()
             await closer.stop()
             await inbox.stop()
             await translator.stop()

@@ -93,6 +93,16 @@ PLANTED = {
         "insert into rejected_events (key_id, code, detail, body, exception_id, received_at) values ('k', 'c', 'd', '', 0, '2026-03-02')",
     "v_exception_notes_are_kept": "grant update (words) on exception_notes to evenstock_app",
     "v_exception_is_about_its_past": "update exceptions set regressed_from = exception_id where code = 'stock.negative'",
+    # replays
+    "v_replay_has_its_items":
+        "insert into replays (step, verb, rules, reason, rate_per_s, items, effects, made_by, made_at) values ('apply', 'all', 'current', '', 1, 1, '[]', 'x', '2026-03-02')",
+    "v_ended_replay_leaves_nothing": """
+        with r as (insert into replays (step, verb, rules, reason, rate_per_s, items, effects, made_by, made_at, status)
+            values ('apply', 'all', 'current', '', 1, 1, '[]', 'x', '2026-03-02', 'done') returning replay_id)
+        insert into replay_items (replay_id, ordinal, subject) select replay_id, 0, 's' from r
+    """,
+    "v_replaced_message_is_there": "update messages set replaced_by = 0 where message_id = (select min(message_id) from messages)",
+    "v_settings_history_is_whole": "update connections set settings = '{\"planted\": true}'",
     # promises
     **PLANTED_PROMISES,
     # the inbox

@@ -22,6 +22,7 @@ from evenstock.api import (
     postings,
     problems,
     reading,
+    replays,
     reservations,
     sources,
     streams,
@@ -50,6 +51,7 @@ OPERATIONS: Sequence[Operation] = (
     *streams.OPERATIONS,
     *reading.OPERATIONS,
     *exceptions.OPERATIONS,
+    *replays.OPERATIONS,
     *traces.OPERATIONS,
     *health.OPERATIONS,
 )

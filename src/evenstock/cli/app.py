@@ -15,6 +15,7 @@ from evenstock.cli import (
     exceptions,
     importing,
     keys,
+    replay,
     running,
     sandbox,
     secret,
@@ -46,6 +47,7 @@ sandbox.register(app)
 simulate.register(app)
 slo.register(app)
 app.add_typer(exceptions.app, name="exceptions")
+app.add_typer(replay.app, name="replay")
 app.add_typer(keys.app, name="keys")
 app.add_typer(edge.app, name="edge")
 app.add_typer(connector.app, name="connector")

@@ -41,6 +41,8 @@ SCOPES = (
     "movements:read",
     "exceptions:read",
     "exceptions:write",
+    "replays:read",
+    "replays:write",
     "traces:read",
     "messages:read",
     "messages:write",

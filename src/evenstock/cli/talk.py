@@ -18,8 +18,8 @@ from evenstock.settings import Settings, settings
 
 T = TypeVar("T")
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+out = Console(highlight=False, soft_wrap=True, emoji=False)  # a sku may be written :NEW:
 _json = msgspec.json.Encoder(decimal_format="number")
 
 

@@ -95,6 +95,12 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("connection.settings", 422, "The settings do not fit the connector", "Correct the setting that the pointer names; the connector's README lists them."),
         Meaning("secret.unknown", 503, "A secret is not there", "Store it with `evenstock secrets set NAME`, or set the environment variable; nothing is lost meanwhile.", retryable=True),
         Meaning("secret.unusable", 503, "A secret cannot be used", "Store it again with `evenstock secrets set NAME`.", retryable=True),
+        # replays
+        Meaning("replay.not_found", 404, "No such replay", "Use an id that POST /v1/replays answered."),
+        Meaning("replay.status", 409, "The replay cannot do this now", "Look at its status; plan another if it has ended."),
+        Meaning("replay.stopped", 409, "All replays are stopped", "Ask who stopped them and why; POST /v1/replays:allow lets them go on."),
+        Meaning("replay.too_many", 422, "More than one replay may do", "Name a connection, channel or exception, and plan the rest after it."),
+        Meaning("message.not_dead", 409, "The message is no dead letter", "Look at its events; what was booked by mistake is voided."),
         # exceptions
         Meaning("exception.not_found", 404, "No such exception", "Use an id that GET /v1/exceptions answered."),
         Meaning("exception.resolved", 409, "The exception is resolved", "Nothing; add a note if something is to be remembered."),

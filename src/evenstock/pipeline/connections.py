@@ -1,6 +1,7 @@
 """Connections as the pipeline uses them: connector and settings, read from the database and believed for a few seconds."""
 
 import asyncio
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +10,7 @@ from evenstock.connectors.contract import Connector, Hook, HookSettings
 from evenstock.connectors.found import configured
 from evenstock.core.errors import Problem, Refusal
 from evenstock.pipeline.vault import Vault
-from evenstock.postgres import channels
+from evenstock.postgres import channels, replays
 from evenstock.postgres.database import Pool
 
 REMEMBERED_S: Final = 4.0
@@ -46,6 +47,12 @@ class Connections:
     async def by_number(self, connection_id: int) -> Connection | None:
         await self._refresh()
         return self._by_number.get(connection_id)
+
+    async def as_of(self, connection_id: int, at: datetime) -> Connection | None:
+        """A connection with the settings that it had at an instant, read by the connector of today."""
+        async with self._pool.acquire() as db:
+            found = await replays.settings_then(db, connection_id, at)
+        return None if found is None else _connection(connection_id, *found)
 
     async def every(self) -> list[Connection]:
         """All connections; one whose row has not changed is the same object as before."""

@@ -50,7 +50,7 @@ class Rounds:
             self._wake.clear()
             try:
                 worked = await self._work(await self._link.db())
-            except (Refusal, *faults.ANY) as error:
+            except (Refusal, *faults.CONNECTION_LOST, *faults.TRANSIENT) as error:
                 self._link.abandon()
                 log.warning("rounds.wait", work=self._name, error=repr(error)[:300])
                 await self._pause(PAUSE_S)

@@ -161,7 +161,10 @@ class Translator:
         return len(read)
 
     async def _read(self, message: Taken) -> _Read:
-        connection = await self._connections.by_number(message.connection_id)
+        if message.as_was:
+            connection = await self._connections.as_of(message.connection_id, message.received_at)
+        else:
+            connection = await self._connections.by_number(message.connection_id)
         if message.attempts > ATTEMPTS_MAX:
             words = f"Its reader ended {ATTEMPTS_MAX} times while it was read."
             return _Read(message, connection, problem=Problem(POISON, words))

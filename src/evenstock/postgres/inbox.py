@@ -56,6 +56,7 @@ class Taken(msgspec.Struct, frozen=True):
     attempts: int
     exception_id: int | None
     trace_id: str | None = None
+    as_was: bool = False  # by the settings of when it was received
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -163,6 +164,7 @@ async def take(db: Connection, message_ids: Sequence[int]) -> list[Taken]:
         Taken(
             row["message_id"], row["connection_id"], row["name"], msgspec.json.decode(row["headers"]), row["body"],
             row["received_at"], row["attempts"], row["exception_id"], row["trace_id"],
+            row["as_was"],
         )
         for row in rows
     ]  # fmt: skip
@@ -191,9 +193,19 @@ async def settle(db: Connection, settled: Sequence[Settled], before: Sequence[in
         ),
     )
     await db.execute(SQL.settle, rows, now)
-    if before:
-        await db.fetch(SQL.lock_exceptions, list(before))
-        await db.execute(SQL.close_empty, list(before), now)
+    await close_empty(db, before, now)
+
+
+async def close_empty(db: Connection, exception_ids: Sequence[int], now: datetime) -> None:
+    """Close those of these exceptions under which no message is left."""
+    if exception_ids:
+        await db.fetch(SQL.lock_exceptions, list(exception_ids))
+        await db.execute(SQL.close_empty, list(exception_ids), now)
+
+
+async def exceptions_of(db: Connection, message_ids: Sequence[int]) -> list[int]:
+    """The exceptions that show these messages."""
+    return [row["exception_id"] for row in await db.fetch(SQL.exceptions_of, list(message_ids))]
 
 
 async def ask_again(

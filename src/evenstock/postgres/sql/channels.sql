@@ -11,14 +11,26 @@ on conflict (id) do update set name = coalesce(excluded.name, channels.name), lo
     publish_on = excluded.publish_on;
 
 -- name: upsert_connections
-insert into connections (id, connector, settings, closed, calls_per_s, flow, expect_within_s, expected_since, created_at)
-select i, c, s, w, r, f, e, case when e is not null then $2::timestamptz end, $2::timestamptz
-from json_to_recordset($1::json) as t(i text, c text, s jsonb, w jsonb, r double precision, f text, e integer)
-order by i
-on conflict (id) do update set connector = excluded.connector, settings = excluded.settings, closed = excluded.closed,
-    calls_per_s = excluded.calls_per_s, flow = excluded.flow, expect_within_s = excluded.expect_within_s,
-    expected_since = case when connections.expect_within_s = excluded.expect_within_s then connections.expected_since
-        else excluded.expected_since end;
+-- With what they were from now on, for whoever reads something as it was read then.
+with changed as (
+    insert into connections (id, connector, settings, closed, calls_per_s, flow, expect_within_s, expected_since, created_at)
+    select i, c, s, w, r, f, e, case when e is not null then $2::timestamptz end, $2::timestamptz
+    from json_to_recordset($1::json) as t(i text, c text, s jsonb, w jsonb, r double precision, f text, e integer)
+    order by i
+    on conflict (id) do update set connector = excluded.connector, settings = excluded.settings, closed = excluded.closed,
+        calls_per_s = excluded.calls_per_s, flow = excluded.flow, expect_within_s = excluded.expect_within_s,
+        expected_since = case when connections.expect_within_s = excluded.expect_within_s then connections.expected_since
+            else excluded.expected_since end
+    returning connection_id, connector, settings
+)
+insert into connection_settings (connection_id, since, connector, settings)
+select c.connection_id, $2::timestamptz, c.connector, c.settings
+from changed c
+left join lateral (
+    select s.connector, s.settings from connection_settings s where s.connection_id = c.connection_id order by s.since desc limit 1
+) s on true
+where (c.connector, c.settings) is distinct from (s.connector, s.settings)
+on conflict (connection_id, since) do update set connector = excluded.connector, settings = excluded.settings;
 
 -- name: every_connection
 select connection_id, id, connector, settings::text as settings from connections;

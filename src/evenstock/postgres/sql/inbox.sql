@@ -35,7 +35,7 @@ select message_id from messages where status = 'received' and attempts > 0 order
 
 -- name: take
 -- Locked until they are settled or we are gone: then the next may have them at once.
-select m.message_id, m.connection_id, m.name, m.headers::text as headers, m.body, m.received_at, m.attempts, m.exception_id, m.trace_id
+select m.message_id, m.connection_id, m.name, m.headers::text as headers, m.body, m.received_at, m.attempts, m.exception_id, m.trace_id, m.as_was
 from messages m where m.message_id = any ($1::bigint[]) and m.status = 'received'
 order by m.message_id for update skip locked;
 
@@ -44,7 +44,7 @@ order by m.message_id for update skip locked;
 update messages set attempts = attempts - 1 where message_id = any ($1::bigint[]) and status = 'received' and attempts > 0;
 
 -- name: settle
-update messages m set status = n.s, keys = array(select json_array_elements_text(n.k)), code = n.c, detail = n.d, pointer = n.p,
+update messages m set status = n.s, keys = m.keys || array(select t.k from json_array_elements_text(n.k) with ordinality as t(k, o) where t.k <> all (m.keys) order by t.o), code = n.c, detail = n.d, pointer = n.p,
     exception_id = n.e, done_at = $2
 from json_to_recordset($1::json) as n(i bigint, s text, k json, c text, d text, p text, e bigint)
 where m.message_id = n.i and m.status = 'received';
@@ -57,6 +57,9 @@ select exception_id from exceptions where exception_id = any ($1::bigint[]) and 
 update exceptions e set closed_at = $2
 where e.exception_id = any ($1::bigint[]) and e.closed_at is null
     and not exists (select from messages m where m.exception_id = e.exception_id);
+
+-- name: exceptions_of
+select distinct exception_id from messages where message_id = any ($1::bigint[]) and exception_id is not null;
 
 -- name: ask_again
 -- Dead letters wait once more; their exception stays until it is known what becomes of them.
@@ -80,6 +83,6 @@ order by m.message_id desc limit $5;
 -- name: forget_bodies
 update messages set body = null
 where message_id in (
-    select message_id from messages where status = 'translated' and body is not null and done_at < $1 order by done_at limit $2
+    select message_id from messages where status = 'translated' and body is not null and replaced_by is null and done_at < $1 order by done_at limit $2
     for update skip locked
 );
