@@ -101,6 +101,21 @@ ABOUT: Final[dict[str, About]] = {
         "one item of one channel", "No. The channel shows an older number of this item.",
         "It is tried again by itself, and ends when it is taken.", waits=True,
     ),
+    "exposure.overwritten": About(
+        "one item of one channel", "No. The channel shows a number that is not ours.",
+        "It was told once more and shows another again. It is told the next number, and ends when it shows what it confirmed.",
+    ),
+    "posting.rejected": About(
+        "one reason of one connection", "No. The ledger is right; the books lack these postings.",
+        "Nothing until somebody has them sent again.",
+    ),
+    "posting.line_refused": About(
+        "one item and reason of one connection", "No. The ledger is right; the books lack these lines, and have the others.",
+        "Nothing until somebody has them brought again.",
+    ),
+    "posting.delayed": About(
+        "one connection", "No. The postings wait.", "They are looked up and sent again by themselves, and it ends when they are there.", waits=True,
+    ),
     "import.rejected": About(
         "one file", "No. The rows are in the reject file; all others are booked.",
         "It ends when the same file is imported again without a rejected row.",

@@ -50,6 +50,7 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("posting.delayed", 409, "The books have not confirmed a posting for long", "Look whether the ERP works; each posting is looked up there by its reference before it is sent again, and closes this by itself."),
         Meaning("posting.not_found", 404, "No such posting", "Use an id that GET /v1/postings answered."),
         Meaning("exposure.rejected", 409, "A channel refuses a number", "Look up the system's reason; mostly the item is not known there. The next number is tried by itself, and this closes when one is taken."),
+        Meaning("exposure.overwritten", 409, "Somebody else writes a channel's numbers", "Find who changes the system's stock (a person, an app, another integration) and stop it; we do not fight. It closes by itself once the system shows what it confirmed."),
         Meaning("exposure.delayed", 409, "A channel does not take a number", "Look at the system's reason. It is tried again by itself, and this closes when it is taken."),
         Meaning("connection.unknown", 422, "Unknown connection", "Add it with POST /v1/connections:batch."),
         Meaning("idempotency.required", 422, "Nothing to know the request by", "Send an order_ref, or an Idempotency-Key header."),
