@@ -37,7 +37,9 @@ def program(name: str) -> str:
 
 @contextmanager
 def process(command: list[str], port: int, folder: Path, **environ: str) -> Iterator[int]:
-    """A server that listens on a port, until we are done with it."""
+    """A server that listens on a port, until we are done with it, or are killed ourselves."""
+    if (setpriv := shutil.which("setpriv")) is not None:
+        command = [setpriv, "--pdeathsig", "TERM", *command]
     with (folder / "log").open("wb") as log:
         running = subprocess.Popen(  # noqa: S603 - Debian's own
             command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | environ, start_new_session=True
