@@ -101,6 +101,24 @@ ABOUT: Final[dict[str, About]] = {
         "one item of one channel", "No. The channel shows an older number of this item.",
         "It is tried again by itself, and ends when it is taken.", waits=True,
     ),
+    "source.unreachable": About(
+        "one connection", "No. What is there to fetch waits there.", "It is asked again by itself, and ends when it answers.", waits=True,
+    ),
+    "file.quarantined": About(
+        "one file", "No. Nothing of it was booked, and it lies in quarantine.", "It ends when the file is taken whole."
+    ),
+    "posting.rejected": About(
+        "one connection and one reason of its books", "No. Stock is right; the books are behind.",
+        "Nothing until somebody sends the postings again; it ends when the books have them.",
+    ),
+    "posting.line_refused": About(
+        "one item and one reason of the books", "No. Stock is right; the books lack these lines.",
+        "Nothing until somebody sends the lines again; it ends when the books have them.",
+    ),
+    "posting.delayed": About(
+        "one connection", "No. Stock is right; the books are behind.",
+        "Each is looked up and sent again by itself; it ends when the books have them.", waits=True,
+    ),
     "import.rejected": About(
         "one file", "No. The rows are in the reject file; all others are booked.",
         "It ends when the same file is imported again without a rejected row.",
