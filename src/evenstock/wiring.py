@@ -31,6 +31,7 @@ from evenstock.pipeline.intake.keeper import Intake
 from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.publisher import Publisher
+from evenstock.pipeline.pulse import Pulse
 from evenstock.pipeline.reads import QUERIES_MAX, Reader
 from evenstock.pipeline.receive import Sources
 from evenstock.pipeline.replay import Replayer
@@ -132,10 +133,17 @@ async def hub(
         async with pool.acquire() as db:
             tag = await ledger.tag(db)
         memory = Memory()  # of masters, for whoever writes
+        pulse = Pulse(pool, clock.now)
         writer = Writer(
-            database, clock.now, memory=memory, events_waiting_max=events_waiting_max, give_up_s=give_up_s
+            database,
+            clock.now,
+            heard=pulse.hear,
+            memory=memory,
+            events_waiting_max=events_waiting_max,
+            give_up_s=give_up_s,
         )
         await writer.start()
+        await pulse.start()
         names = LocationNames()
         promiser = Promiser(database, names, clock.now, memory=memory)
         await promiser.start()
@@ -157,11 +165,13 @@ async def hub(
         if intake is not None:
             await intake.start()
         streams = Feed(pool, Stock(names)), Feed(pool, Exposures())
-        closer = Rounds(database, "closer", _close_by_fact, closing.EVERY_S)
-        await closer.start()
         replayer = Replayer(writer, translator.wake, clock.now)
-        replaying = Rounds(database, "replayer", replayer.round, replay.EVERY_S)
-        await replaying.start()
+        rounds = (
+            Rounds(database, "closer", _close_by_fact, closing.EVERY_S),
+            Rounds(database, "replayer", replayer.round, replay.EVERY_S),
+        )
+        for each in rounds:
+            await each.start()
         keeper = asyncio.create_task(_keep_partitions(database))
         try:
             yield Hub(
@@ -189,12 +199,13 @@ async def hub(
                 await publisher.stop()
             if worlds is not None:
                 await worlds.close()
-            await replaying.stop()
-            await closer.stop()
+            for each in rounds:
+                await each.stop()
             await inbox.stop()
             await translator.stop()
             await promiser.stop()
             await writer.stop()
+            await pulse.stop()
 
 
 async def _close_by_fact(db: Session) -> bool:

@@ -181,7 +181,7 @@ async def test_a_broker_of_the_house_is_reached_only_where_the_operator_says_so(
         async with connected(name, peer, database, tmp_path) as door:
 
             async def told() -> bool:
-                shown = (await door.get("/v1/exceptions", code="source.unreachable")).body["data"]
-                return any(f"--outbound-allow {allowed}" in each["detail"] for each in shown)
+                found = (await door.get("/v1/sources")).body["data"]
+                return any(f"--outbound-allow {allowed}" in (source["detail"] or "") for source in found)
 
             await until(told)

@@ -98,6 +98,10 @@ async def test_what_cannot_be_used_is_in_quarantine_with_its_reason_until_a_pers
         assert len(shown) == len(bad)
         reason = (one.folder / "quarantine" / "counted.csv.reason.txt").read_text()
         assert "has 2 rows, and its last line tells of 3" in reason
+        one.leave("cut.csv", sales("T-1"))
+        await one.ended("cut.csv")
+        both = sorted(path.name for path in (one.folder / "quarantine").glob("cut.csv*"))
+        assert both == ["cut.csv", "cut.csv.2", "cut.csv.reason.txt"], "the first is kept"
         one.leave("counted.csv", sales("T-1", "T-2") + "END,2\n")
         assert (await one.ended("counted.csv"))["counted.csv"]["status"] == "done"
         assert await one.units() == -2

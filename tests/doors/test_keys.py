@@ -24,6 +24,7 @@ CALLS: dict[str, tuple[str, object]] = {
     "post_hook": ("/v1/hooks/web-recorder", {}),
     "get_messages": ("/v1/messages", None),
     "get_files": ("/v1/files", None),
+    "get_sources": ("/v1/sources", None),
     "translate_messages": ("/v1/messages:translate", {"connection": "web-recorder"}),
     "post_reservations": ("/v1/reservations", {"channel": "web"}),
     "get_reservation": ("/v1/reservations/rsv_1", None),

@@ -536,7 +536,7 @@ async def test_missing_numbers_are_shown_by_stream_and_epoch_until_they_come(dat
         gap = "source.sequence_gap"
         assert await hub_.open_exceptions() == [(gap, f"stream:1:{STORE}/7:{epoch}") for epoch in ("1", "b")]
         detail = await hub_.db.fetchval("select detail from exceptions where subject like '%:1'")
-        assert detail == f"pos, stream {STORE}/7: 3 to 4 did not arrive."
+        assert detail == f"pos, register 7 of store {STORE}: 3 to 4 did not arrive."
         await hub_.apply(ticket(4), ticket(2, "b"))
         assert await hub_.open_exceptions() == [(gap, f"stream:1:{STORE}/7:1")]
         await hub_.apply(ticket(3), ticket(3))

@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from openpyxl import Workbook
 from evenstock.core.errors import Refusal
 from evenstock.core.mapping import Mapping, mapper_of, read_mapping
 from evenstock.pipeline.imports import dry_run
+from evenstock.pipeline.intake import delivered
 from evenstock.pipeline.rows import json_rows, opened, xml_rows
 
 PLAIN: dict[str, Any] = {
@@ -209,6 +211,17 @@ def test_what_does_not_fit_a_format_is_refused_in_words(file: dict[str, Any], wo
     with pytest.raises(Refusal) as refused:
         rules(file)
     assert words in refused.value.problem.detail
+
+
+def test_rejects_beyond_what_is_put_beside_are_cut_at_a_line_and_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivered, "REJECTS_BYTES_MAX", 8)
+    path = tmp_path / "rejects"
+    path.write_text("one\ntwo\n")
+    assert delivered._whole_lines(path) == b"one\ntwo\n"
+    path.write_text("one\nthree\nfour\n")
+    assert delivered._whole_lines(path) == b"one\nand 11 bytes more, which are not shown\n"
 
 
 def test_a_file_that_tells_how_many_rows_it_has_is_held_to_it() -> None:

@@ -160,17 +160,34 @@ async def test_counts_say_how_often_the_books_were_right_and_how_long_drift_lay_
 
 
 @pytest.mark.planted
-async def test_an_exception_is_old_after_a_day_and_its_resolution_is_timed(database: Database) -> None:
+async def test_postings_count_once_they_are_in_the_books(database: Database) -> None:
     async with planted(database) as db:
         await db.execute(
-            """insert into exceptions (code, subject, detail, opened_at, closed_at) values
-            ('a', '1', '', $1::timestamptz - interval '25 hours', null), ('a', '2', '', $1::timestamptz - interval '23 hours', null),
-            ('a', '3', '', $1::timestamptz - interval '2 hours', $1::timestamptz - interval '1 hour')""",
+            """insert into postings (posting_id, connection_id, reference, kind, posted_on, ledger_from, ledger_to, made_at, rank, status, done_at)
+            select n, 1, n::text, 'sales', $1::timestamptz::date, n, n, $1, 1, status, $1::timestamptz + secs * interval '1 second'
+            from (values (1, 'done', 10), (2, 'done', 30), (3, 'owed', null), (4, 'rejected', null), (5, 'nothing', null)) p (n, status, secs)""",
+            NOON,
+        )
+        found = await measure(db, NOON, NOON + DAY)
+    assert of(found, "posted").found == Share(2, 4)
+    assert of(found, "ledger to books").found == Spread(2, 20.0, 29.0, 29.8)
+
+
+@pytest.mark.planted
+async def test_an_exception_that_nobody_owns_is_old_after_a_day_and_its_resolution_is_timed(
+    database: Database,
+) -> None:
+    async with planted(database) as db:
+        await db.execute(
+            """insert into exceptions (code, subject, detail, opened_at, closed_at, last_seen_at, hour_at, owner)
+            select 'a', row_number() over ()::text, '', $1::timestamptz - opened, $1::timestamptz - closed, $1, $1, nullif(owner, 'nobody')
+            from (values (interval '25 hours', null::interval, 'nobody'), (interval '25 hours', null, 'maria'),
+                (interval '23 hours', null, 'nobody'), (interval '2 hours', interval '1 hour', 'nobody')) e (opened, closed, owner)""",
             NOON,
         )
         found = await measure(db, NOON - DAY, NOON)
     assert of(found, "old exceptions").found == 1
-    assert of(found, "exceptions open").found == 2
+    assert of(found, "exceptions open").found == 3
     assert of(found, "resolution").found == Spread(1, 3600.0, 3600.0, 3600.0)
 
 
@@ -189,7 +206,7 @@ async def test_the_command_answers_3_when_a_level_is_missed_and_says_which(datab
     assert "✕" not in shown
     async with owner(database) as db:
         await db.execute(
-            "insert into exceptions (code, subject, detail, opened_at) values ('a', '1', '', now() - interval '2 days')"
+            "insert into exceptions (code, subject, detail, opened_at, last_seen_at, hour_at) values ('a', '1', '', now() - interval '2 days', now(), now())"
         )
     code, shown, _ = await evenstock("slo", "--json", *at)
     assert code == 3

@@ -22,6 +22,7 @@ PLANTED_TOLD = {
     "v_paused_lane_is_shown": "delete from exceptions where code = 'connection.paused'",
     "v_channel_has_its_terms": "update channels set safety_stock = safety_stock + 1",
     "v_exposing_is_not_ahead": "update exposing set ledger_seq = ledger_seq + 1000",
+    "v_overwritten_exposure_is_shown": "insert into observed select channel_id, item_id, 0, computed_at, 3 from exposures",
     "v_told_is_append_only": "grant update (quantity) on exposure_log to evenstock_app",
 }  # fmt: skip
 

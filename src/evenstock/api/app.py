@@ -24,6 +24,7 @@ from evenstock.api import (
     reading,
     replays,
     reservations,
+    sources,
     streams,
     traces,
 )
@@ -38,6 +39,7 @@ OPERATIONS: Sequence[Operation] = (
     *events.OPERATIONS,
     *hooks.OPERATIONS,
     *files.OPERATIONS,
+    *sources.OPERATIONS,
     *messages.OPERATIONS,
     *masters.OPERATIONS,
     *channels.OPERATIONS,

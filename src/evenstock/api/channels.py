@@ -48,7 +48,8 @@ class ConnectionInput(msgspec.Struct, frozen=True, kw_only=True):
 
     `books`: its system keeps books of our stock, and is sent postings. `closed`: times at which nothing is sent. `calls_per_s`: at most
     so many; without it, what its answers teach. `flow`: off, nothing goes out and nothing is lost; observe, it is only looked at;
-    shadow, what would be sent is decided and written down, and not sent; live, it is sent.
+    shadow, what would be sent is decided and written down, and not sent; live, it is sent. `expect_within_s`: facts are expected of it
+    this often, and a person is told when it is silent for longer.
     """
 
     id: Identifier
@@ -58,6 +59,7 @@ class ConnectionInput(msgspec.Struct, frozen=True, kw_only=True):
     closed: Annotated[list[Closed], msgspec.Meta(max_length=50)] = []
     calls_per_s: Annotated[float, msgspec.Meta(gt=0, le=10_000)] | None = None
     flow: Literal["off", "observe", "shadow", "live"] = "live"
+    expect_within_s: Seconds | None = None
 
 
 class ConnectionBatch(msgspec.Struct, frozen=True):

@@ -28,6 +28,10 @@ ESTATE: Final = ("name", "timezone")
 EVERYWHERE: Final = "everywhere"
 REST: Final = "default"  # in a table of owners: where no other line says otherwise
 
+OF_CONNECTION: Final = frozenset(ConnectionInput.__struct_fields__) - {
+    "settings"
+}  # all else is its connector's
+
 T = TypeVar("T", bound=msgspec.Struct)
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r'^\s*(?:"([^"]+)"|\'([^\']+)\'|([A-Za-z0-9_-]+))\s*[.=]')
@@ -204,8 +208,10 @@ class _Reader:
     def _connections(self) -> None:
         found = []
         for index, table in self._tables("connection"):
-            settings = {key: value for key, value in table.items() if key not in {"id", "connector", "owns"}}
-            plain = {key: table[key] for key in ("id", "connector") if key in table}
+            settings = {
+                key: value for key, value in table.items() if key not in OF_CONNECTION and key != "owns"
+            }
+            plain = {key: value for key, value in table.items() if key in OF_CONNECTION}
             connection = self._record(ConnectionInput, plain | {"settings": settings}, "connection", index)
             if connection is not None:
                 found.append(connection)

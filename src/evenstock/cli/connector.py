@@ -26,6 +26,7 @@ def list_(as_json: Json = False) -> None:
             "hooks": connector.hook is not None,
             "publishes": connector.publish is not None,
             "posts": connector.post is not None,
+            "listens": connector.listen is not None,
             "files": connector.delivery is not None,
         }
         for connector in sorted(found().values(), key=lambda connector: connector.name)
@@ -34,7 +35,9 @@ def list_(as_json: Json = False) -> None:
         answer_json({"connectors": rows})
         return
     for row in rows:
-        can = ", ".join(word for word in ("reads", "hooks", "publishes", "posts", "files") if row[word])
+        can = ", ".join(
+            word for word in ("reads", "hooks", "publishes", "posts", "listens", "files") if row[word]
+        )
         out.print(f"{row['name']:<16} {can:<24} {row['summary']}", markup=False)
 
 

@@ -1,14 +1,19 @@
 """serve, migrate, status: the hub itself."""
 
-from typing import Annotated
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Annotated, Any
 
 import typer
 
-from evenstock import wiring
+from evenstock import clock, wiring
 from evenstock.address import bound
 from evenstock.cli.talk import Data, DatabaseUrl, Json, Schema, answer_json, out, read_settings, run, say
-from evenstock.postgres import stock
+from evenstock.core.freshness import in_words
+from evenstock.postgres import freshness, stock
 from evenstock.postgres.database import Database
+from evenstock.postgres.freshness import SourceRow
 
 
 def register(app: typer.Typer) -> None:
@@ -89,8 +94,30 @@ def status(
     )
     out.print(f"waiting      {found['waiting']:,} facts wait for another")
     out.print(f"exceptions   {found['exceptions_open']:,} open")
+    for line in _sources(found["sources"]):
+        out.print(line, markup=False)
 
 
-async def _summary(database: Database) -> dict[str, object]:
+def _sources(sources: Sequence[SourceRow]) -> Iterator[str]:
+    """How many sources are how fresh, then those that are silent or cannot be reached."""
+    states = Counter(source.state for source in sources)
+    yield "sources      " + (
+        ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "none"
+    )
+    now = clock.now()
+    for source in sources:
+        if source.state == "silent":
+            heard = (
+                "never heard"
+                if source.heard_at is None
+                else f"last heard {in_words(now - source.heard_at)} ago"
+            )
+            yield f"  silent     {source.connection}: {heard}, expected every {in_words(timedelta(seconds=source.expect_within_s or 0))}"
+        if source.failures:
+            yield f"  failing    {source.connection}: {source.failures} times in a row. {source.detail or ''}"
+
+
+async def _summary(database: Database) -> dict[str, Any]:
     async with wiring.session(database, "status") as db:
-        return await stock.summary(db)
+        found = await stock.summary(db)
+        return found | {"sources": await freshness.every_source(db, clock.now())}

@@ -107,17 +107,20 @@ ABOUT: Final[dict[str, About]] = {
     "file.quarantined": About(
         "one file", "No. Nothing of it was booked, and it lies in quarantine.", "It ends when the file is taken whole."
     ),
+    "exposure.overwritten": About(
+        "one item of one channel", "No. The channel shows a number that is not ours.",
+        "It was told once more and shows another again. It is told the next number, and ends when it shows what it confirmed.",
+    ),
     "posting.rejected": About(
-        "one connection and one reason of its books", "No. Stock is right; the books are behind.",
-        "Nothing until somebody sends the postings again; it ends when the books have them.",
+        "one reason of one connection", "No. The ledger is right; the books lack these postings.",
+        "Nothing until somebody has them sent again.",
     ),
     "posting.line_refused": About(
-        "one item and one reason of the books", "No. Stock is right; the books lack these lines.",
-        "Nothing until somebody sends the lines again; it ends when the books have them.",
+        "one item and reason of one connection", "No. The ledger is right; the books lack these lines, and have the others.",
+        "Nothing until somebody has them brought again.",
     ),
     "posting.delayed": About(
-        "one connection", "No. Stock is right; the books are behind.",
-        "Each is looked up and sent again by itself; it ends when the books have them.", waits=True,
+        "one connection", "No. The postings wait.", "They are looked up and sent again by themselves, and it ends when they are there.", waits=True,
     ),
     "import.rejected": About(
         "one file", "No. The rows are in the reject file; all others are booked.",

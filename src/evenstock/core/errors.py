@@ -50,6 +50,7 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("posting.delayed", 409, "The books have not confirmed a posting for long", "Look whether the ERP works; each posting is looked up there by its reference before it is sent again, and closes this by itself."),
         Meaning("posting.not_found", 404, "No such posting", "Use an id that GET /v1/postings answered."),
         Meaning("exposure.rejected", 409, "A channel refuses a number", "Look up the system's reason; mostly the item is not known there. The next number is tried by itself, and this closes when one is taken."),
+        Meaning("exposure.overwritten", 409, "Somebody else writes a channel's numbers", "Find who changes the system's stock (a person, an app, another integration) and stop it; we do not fight. It closes by itself once the system shows what it confirmed."),
         Meaning("exposure.delayed", 409, "A channel does not take a number", "Look at the system's reason. It is tried again by itself, and this closes when it is taken."),
         Meaning("connection.unknown", 422, "Unknown connection", "Add it with POST /v1/connections:batch."),
         Meaning("idempotency.required", 422, "Nothing to know the request by", "Send an order_ref, or an Idempotency-Key header."),
@@ -65,6 +66,7 @@ MEANINGS: dict[str, Meaning] = {
         # clock, sequence
         Meaning("source.clock_skew", 409, "A clock runs ahead", "Set the device's clock. Its facts are booked at the time of receipt."),
         Meaning("source.clock_off", 409, "The clock of a shop's machine is wrong", "Set the clock of the machine that the detail names; this closes by itself once it is right."),
+        Meaning("source.silent", 409, "A source has fallen silent", "Look whether the source runs and can reach the hub. What it keeps comes when it is back, and this closes then; if it may be silent for longer, raise expect_within_s of its connection."),
         Meaning("source.unreachable", 503, "Nothing can be fetched from a connection", "Look whether the system is up and can be reached from here, and whether the settings and credentials are right. It is tried again by itself, goes on where it was, and this closes when it answers.", retryable=True),
         Meaning("source.sequence_gap", 409, "Tickets are missing", "Ask the source to send the missing numbers again."),
         # events, their identity and shape

@@ -32,6 +32,14 @@ def gaps(seen: Sequence[int]) -> list[tuple[int, int]]:
     return [(last + 1, first - 1) for last, first in zip(seen[1:-1:2], seen[2::2], strict=True)]
 
 
+def stream_in_words(stream: str) -> str:
+    """A stream as people call it: `0107/3` is register 3 of store 0107."""
+    location, slash, register = stream.rpartition("/")
+    if not slash or not location:
+        return f"stream {stream}"
+    return f"register {register} of store {location}" if register else f"store {location}"
+
+
 def in_words(missing: Sequence[tuple[int, int]]) -> str:
     """`4411 to 4422, 4430`; at most three spans are named."""
     named = [str(first) if first == last else f"{first} to {last}" for first, last in missing[:3]]

@@ -25,7 +25,7 @@ from evenstock.core.booking import (
 from evenstock.core.counting import is_late
 from evenstock.core.intake import Fact, HeldLine
 from evenstock.core.ledger import Count
-from evenstock.core.ordering import gaps, in_words, merge
+from evenstock.core.ordering import gaps, in_words, merge, stream_in_words
 from evenstock.core.reservations import ClaimBook
 from evenstock.pipeline.alarms import alarm_causes
 from evenstock.pipeline.fulfil import ClaimsMoved, foresee, fulfil, is_stale
@@ -300,7 +300,7 @@ async def _sequences(db: Connection, draft: Draft, opens: list[Cause], closes: l
         connection_id, stream, epoch = key
         subject = f"stream:{connection_id}:{stream}:{epoch}"
         if missing := gaps(seen):
-            detail = f"{draft.sources[connection_id]}, stream {stream}: {in_words(missing)} did not arrive."
+            detail = f"{draft.sources[connection_id]}, {stream_in_words(stream)}: {in_words(missing)} did not arrive."
             opens.append(Cause("source.sequence_gap", subject, detail, connection_id))
         elif gaps(before.get(key, ())):
             closes.append(("source.sequence_gap", subject))

@@ -14,6 +14,7 @@ from evenstock.core.errors import Refusal
 from evenstock.pipeline.dispatch import Dispatcher
 from evenstock.pipeline.expose import expose
 from evenstock.pipeline.link import Link
+from evenstock.pipeline.observe import Observer
 from evenstock.pipeline.postings import post
 from evenstock.pipeline.worlds import Worlds
 from evenstock.postgres import faults
@@ -27,6 +28,7 @@ SHARE: Final = (
 )
 PAUSE_MAX_S: Final = 1.0
 AGAIN_S: Final = 1.0  # after a fault
+TURNS_EVERY_S: Final = 2.0  # whose turn it is to be looked at
 CALLS_MAX: Final = (
     4  # sessions of the database for all lanes together; while a call is under way a lane has none
 )
@@ -57,18 +59,23 @@ class Publisher:
         self._now = now
         self._look_every_s = look_every_s
         self._dispatcher = Dispatcher(self._pool, found(), worlds, tag, now, SystemRandom().random)
+        self._observer = Observer(self._pool, found(), worlds, now)
         self._lanes: dict[int, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self._pool
         self._task = asyncio.create_task(self._run(), name="publisher")
+        self._looking = asyncio.create_task(self._look(), name="observer")
 
     async def stop(self) -> None:
         """Let calls under way end, and let go of their connections."""
         assert self._task is not None  # noqa: S101 - it was started
+        assert self._looking is not None  # noqa: S101 - it was started
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self._looking.cancel()
+        await asyncio.gather(self._task, self._looking, return_exceptions=True)
         await asyncio.gather(*self._lanes.values(), return_exceptions=True)
         try:
             await self._dispatcher.leave()
@@ -97,6 +104,17 @@ class Publisher:
                 await asyncio.sleep(AGAIN_S)
             took = loop.time() - began
             await asyncio.sleep(min(max(self._look_every_s, SHARE * took), PAUSE_MAX_S))
+
+    async def _look(self) -> None:
+        """Look at what systems show, whenever it is the turn of one."""
+        while True:
+            try:
+                await self._observer.look()
+            except faults.ANY as error:
+                log.warning("looks.failed", error=repr(error)[:300])
+            except Exception:  # logged whole; the next look is another
+                log.exception("looks.failed")
+            await asyncio.sleep(TURNS_EVERY_S)
 
     async def _tell(self, connection_id: int) -> None:
         """One lane: tell a connection until it is owed nothing more that may be told now."""

@@ -60,12 +60,14 @@ class Writer:
         now: Callable[[], datetime],
         *,
         memory: Memory | None = None,
+        heard: Callable[[Sequence[Incoming]], None] | None = None,
         lanes: int = LANES,
         events_waiting_max: int = EVENTS_WAITING_MAX,
         give_up_s: float = GIVE_UP_S,
     ) -> None:
         self._memory = memory or Memory()
         self._lanes = [Lane(database, self._memory, now, give_up_s=give_up_s) for _ in range(lanes)]
+        self._heard = heard  # told of events once what became of them is durable
         self._events_waiting_max = events_waiting_max
         self._queue: deque[_Submission | _Release] = deque()
         self._wake = asyncio.Event()
@@ -172,6 +174,8 @@ class Writer:
             self._events_waiting -= len(incoming)
             WAITING.set(self._events_waiting)
         BATCH_EVENTS.observe(len(incoming))
+        if self._heard is not None:
+            self._heard(incoming)
         start = 0
         for submission in taken:
             end = start + len(submission.incoming)

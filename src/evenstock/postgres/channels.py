@@ -84,7 +84,7 @@ async def upsert_channels(
 async def upsert_connections(
     db: Connection, connections: Sequence[dict[str, Any]], now: datetime, bases: Sequence[BasisRow]
 ) -> None:
-    """Make or change connections: id, connector, settings; closed, calls_per_s, flow and books where they are said.
+    """Make or change connections: id, connector, settings; closed, calls_per_s, flow, expect_within_s and books where they are said.
 
     What was paused for its settings is tried again.
     """
@@ -96,6 +96,7 @@ async def upsert_connections(
             "w": c.get("closed", ()),
             "r": c.get("calls_per_s"),
             "f": c.get("flow", "live"),
+            "e": c.get("expect_within_s"),
         }
         for c in connections
     ]

@@ -72,7 +72,7 @@ async def _levels(db: Connection, since: datetime, until: datetime, broken: int)
         level("promises honoured", "of reservations made and shipped or shorted: shipped", Share(made["fulfilled"], ended), HONOURED),
         level("recovery", "of numbers whose telling failed: confirmed within 15 minutes", Share(recovered["recovered"], recovered["failed"]), RECOVERED),
         level("dead letters shown", "of messages given up: under an exception within 60 seconds", Share(dead["told"], dead["dead"]), TOLD_OF),
-        level("old exceptions", "open for more than 24 hours", exceptions["old"], STALE_EXCEPTIONS),
+        level("old exceptions", "open for more than 24 hours, and nobody owns them", exceptions["old"], STALE_EXCEPTIONS),
         level("integrity", "invariants that do not hold now", broken, INTEGRITY),
     ]  # fmt: skip
 
@@ -85,6 +85,7 @@ async def _business(db: Connection, since: datetime, until: datetime) -> list[Bu
     exceptions = await _row(db, SQL.exceptions, *span, EXCEPTION_OLD_S)
     grants = await _row(db, SQL.grants, *span)
     failed = await _row(db, SQL.failed, *span)
+    posted = await _row(db, SQL.posted, *span)
 
     def of(name: str, words: str, found: Spread | Share | int) -> Business:
         return Business(name=name, words=words, found=found)
@@ -98,6 +99,8 @@ async def _business(db: Connection, since: datetime, until: datetime) -> list[Bu
         of("cancelled", "of reservations made: released", Share(made["released"], made["made"])),
         of("expired", "of reservations made: expired", Share(made["expired"], made["made"])),
         of("grants", "claims granted", grants["grants"]),
+        of("posted", "of what is owed to the books: they have it", Share(posted["done"], posted["owed"])),
+        of("ledger to books", "from a posting's making to its confirmation", await _spread(db, SQL.posting_lag, *span)),
         of("inventory accuracy", "of counted lines: the books were right", Share(counted["exact"], counted["lines"])),
         of("drift found after", "at most, since the count before", await _spread(db, SQL.drift_found, *span)),
         of("failed", "events, messages and files that could not be used", failed["number"]),

@@ -127,6 +127,8 @@ class ExposureRow(Exposed, frozen=True, kw_only=True):
     trace_id: str | None
     tries: int
     due_at: datetime | None
+    observed: Number | None  # that the system showed when it was last looked at
+    observed_at: datetime | None
 
 
 class SentRow(msgspec.Struct, frozen=True):
@@ -174,6 +176,8 @@ async def exposures(
             trace_id=row["trace_id"],
             tries=row["tries"],
             due_at=row["due_at"],
+            observed=None if row["observed"] is None else as_number(row["observed"], row["scale"]),
+            observed_at=row["observed_at"],
         )
         for row in rows
     ]

@@ -34,6 +34,9 @@ class Witness:
         self.mended: set[int] = set()  # of those: said again under a name of their own
         self.said_number = 0
         self.pending: dict[int, Told] = {}  # said, and not known to the hub
+        self._leaving: dict[
+            Spot, dict[int, tuple[int, int]]
+        ] = {}  # of those, what left: when, and how many units
         self.late: dict[Spot, list[tuple[int, int]]] = {}  # outflows known late: happened, arrived
         self.repeats = 0
         self.lags: list[int] = []
@@ -44,6 +47,10 @@ class Witness:
         """Somebody reports a fact."""
         self.said_number += 1
         self.pending[id(told)] = told
+        for moved in told.moved:
+            if moved.from_place == "sellable":
+                leaving = self._leaving.setdefault(moved.spot, {})
+                leaving[id(told)] = (told.at, moved.units)
         self.behind[told.sender] = self.behind.get(told.sender, 0) + 1
         self.records.setdefault(told.key, Record(told))
 
@@ -53,6 +60,8 @@ class Witness:
         record = self.records[told.key]
         if self.pending.pop(id(told), None) is not None:
             self.behind[told.sender] -= 1
+            for moved in told.moved:
+                self._leaving.get(moved.spot, {}).pop(id(told), None)
         if outcome not in TAKEN:
             if outcome == "conflict":
                 self.clashes[id(told)] = told
@@ -70,12 +79,7 @@ class Witness:
 
     def unknown_yet(self, spot: Spot) -> list[tuple[int, int]]:
         """Outflows of a spot that the hub cannot know: when, and how many units."""
-        return [
-            (told.at, moved.units)
-            for told in self.pending.values()
-            for moved in told.moved
-            if moved.spot == spot and moved.from_place == "sellable"
-        ]
+        return list(self._leaving.get(spot, {}).values())
 
     def is_behind(self, place: str) -> bool:
         """Whether somebody there has said what the hub does not know."""

@@ -38,6 +38,7 @@ REJECTS: Final = "rejects"
 REASON: Final = ".reason.txt"  # beside a file in quarantine
 UNFINISHED: Final = (".tmp", ".part", ".partial", ".filepart", ".crdownload")  # nobody means these
 FILE_BYTES_MAX: Final = 8 * 2**30  # as delivered
+REJECTS_BYTES_MAX: Final = 64 * 2**20  # put beside; the archived file has all
 FILES_AT_ONCE: Final = 100  # of one look
 BATCH_EVENTS: Final = 100  # in one transaction: requests wait for no longer than mapping them takes
 
@@ -171,7 +172,9 @@ class Taker:
         finally:
             rejects.close()
         if rejects.codes:
-            await shelf.put(REJECTS, f"{name}.rejects.csv", await asyncio.to_thread(rejects.path.read_bytes))
+            await shelf.put(
+                REJECTS, f"{name}.rejects.csv", await asyncio.to_thread(_whole_lines, rejects.path)
+            )
         await asyncio.to_thread(rejects.path.unlink, missing_ok=True)
         return summary
 
@@ -185,7 +188,8 @@ class Taker:
         async with self._ledger.pool.acquire() as db:
             await sources.quarantine_file(db, file_id, rows, problem.code, problem.detail, cause, now)
         if any(file.name == name for file in await shelf.seen(QUARANTINE)):
-            await shelf.remove(QUARANTINE, name)  # the one that was sent before; this one is in its place
+            aside = await _free_name(shelf, QUARANTINE, name)  # for the one that was sent before
+            await shelf.move(QUARANTINE, name, QUARANTINE, aside)
         reason = f"{problem.code}: {problem.detail} {problem.meaning.action}\n"
         await shelf.put(QUARANTINE, name + REASON, reason.encode())
         await shelf.move(WORKING, name, QUARANTINE, name)
@@ -203,6 +207,17 @@ class Taker:
 
     def _about(self) -> str:
         return f"file:{self._connection.connection_id}:"
+
+
+def _whole_lines(path: Path) -> bytes:
+    """What a file holds, or its first lines and how much more there is."""
+    with path.open("rb") as file:
+        found = file.read(REJECTS_BYTES_MAX)
+        rest = path.stat().st_size - len(found)
+    if rest <= 0:
+        return found
+    kept = found[: found.rfind(b"\n") + 1]
+    return kept + f"and {rest + len(found) - len(kept):,} bytes more, which are not shown\n".encode()
 
 
 def _by_name(file: FileSeen) -> str:

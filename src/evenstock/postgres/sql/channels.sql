@@ -13,16 +13,18 @@ on conflict (id) do update set name = coalesce(excluded.name, channels.name), lo
 -- name: upsert_connections
 -- With what they were from now on, for whoever reads something as it was read then.
 with changed as (
-    insert into connections (id, connector, settings, closed, calls_per_s, flow, created_at)
-    select i, c, s, w, r, f, $2
-    from json_to_recordset($1::json) as t(i text, c text, s jsonb, w jsonb, r double precision, f text)
+    insert into connections (id, connector, settings, closed, calls_per_s, flow, expect_within_s, expected_since, created_at)
+    select i, c, s, w, r, f, e, case when e is not null then $2::timestamptz end, $2::timestamptz
+    from json_to_recordset($1::json) as t(i text, c text, s jsonb, w jsonb, r double precision, f text, e integer)
     order by i
     on conflict (id) do update set connector = excluded.connector, settings = excluded.settings, closed = excluded.closed,
-        calls_per_s = excluded.calls_per_s, flow = excluded.flow
+        calls_per_s = excluded.calls_per_s, flow = excluded.flow, expect_within_s = excluded.expect_within_s,
+        expected_since = case when connections.expect_within_s = excluded.expect_within_s then connections.expected_since
+            else excluded.expected_since end
     returning connection_id, connector, settings
 )
 insert into connection_settings (connection_id, since, connector, settings)
-select c.connection_id, $2, c.connector, c.settings
+select c.connection_id, $2::timestamptz, c.connector, c.settings
 from changed c
 left join lateral (
     select s.connector, s.settings from connection_settings s where s.connection_id = c.connection_id order by s.since desc limit 1
@@ -36,6 +38,7 @@ select connection_id, id, connector, settings::text as settings from connections
 -- name: configured_connections
 -- As configuration names them.
 select jsonb_build_object('id', k.id, 'connector', k.connector, 'settings', k.settings, 'closed', k.closed, 'calls_per_s', k.calls_per_s, 'flow', k.flow,
+    'expect_within_s', k.expect_within_s,
     'books', case when b.is_kept then jsonb_build_object('per', b.per, 'every_s', b.every_s, 'first', b.first, 'late_days', b.late_days) end)
 from connections k left join books b using (connection_id) order by k.id;
 

@@ -94,7 +94,7 @@ from messages where status = 'translated' and done_at >= $1 and done_at < $2;
 -- name: exceptions
 select count(*) filter (where opened_at >= $1 and opened_at < $2) as opened,
     count(*) filter (where closed_at is null) as open,
-    count(*) filter (where closed_at is null and opened_at < $2::timestamptz - make_interval(secs => $3::float8)) as old
+    count(*) filter (where closed_at is null and owner is null and opened_at < $2::timestamptz - make_interval(secs => $3::float8)) as old
 from exceptions;
 
 -- name: resolution
@@ -114,6 +114,15 @@ from (
     from counts where standing
 ) c
 where adjusted <> 0 and not opening and before is not null and counted_at >= $1 and counted_at < $2;
+
+-- name: posted
+-- Of what is owed to the books: how much they have. What cancels out and what is only written down is not owed.
+select count(*) as owed, count(*) filter (where status = 'done') as done
+from postings where made_at >= $1 and made_at < $2 and status not in ('nothing', 'shadow');
+
+-- name: posting_lag
+select count(*) as number, percentile_cont(array[0.5, 0.95, 0.99]) within group (order by extract(epoch from done_at - made_at)) as quantiles
+from postings where status = 'done' and done_at >= $1 and done_at < $2;
 
 -- name: outcomes
 -- Tries to tell channels, by what became of them.

@@ -66,13 +66,14 @@ limit $4;
 -- name: exposures
 -- What channels should see, what changed last first; the cursor is (revision, channel_id, item_id) of the last row seen.
 select e.revision, e.channel_id, e.item_id, c.id as channel, i.sku, i.scale, k.id as connection, e.version, e.intended, e.ledger_seq, e.computed_at, e.because,
-    e.trace_id, e.sent, e.sent_version, e.sent_at, e.acked, e.acked_version, e.acked_at, e.tries, e.due_at,
+    e.trace_id, e.sent, e.sent_version, e.sent_at, e.acked, e.acked_version, e.acked_at, e.tries, e.due_at, o.quantity as observed, o.observed_at,
     case when e.refused_version = e.version then 'refused' when e.unsettled then 'unknown' when e.due_at is null then 'told'
         when c.connection_id is null or c.publish_on = 'never' then 'withheld' else 'owed' end as status
 from exposures e
 join channels c using (channel_id)
 join items i using (item_id)
 left join connections k on k.connection_id = e.connection_id
+left join observed o on o.channel_id = e.channel_id and o.item_id = e.item_id
 where (e.revision, e.channel_id, e.item_id) < ($1, $2, $3)
     and ($4::text is null or c.id = $4) and ($5::text is null or i.sku = $5)
     and (not $6 or e.due_at is not null or e.refused_version = e.version)
