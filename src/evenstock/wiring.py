@@ -7,9 +7,9 @@ import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import structlog
 import uvicorn
@@ -129,11 +129,15 @@ async def hub(
     async with (
         database.pool() as pool,
         database.pool(application="evenstock reader", size_max=QUERIES_MAX, one_plan=True) as readers,
+        AsyncExitStack() as running,  # stopped in the opposite order, also when one of them does not start
     ):
         async with pool.acquire() as db:
             tag = await ledger.tag(db)
         memory = Memory()  # of masters, for whoever writes
-        pulse = Pulse(pool, clock.now)
+        names = LocationNames()
+        vault = vault or Vault(None, os.environ)
+        connections = Connections(pool, vault)
+        pulse = await _started(running, Pulse(pool, clock.now))
         writer = Writer(
             database,
             clock.now,
@@ -142,70 +146,54 @@ async def hub(
             events_waiting_max=events_waiting_max,
             give_up_s=give_up_s,
         )
-        await writer.start()
-        await pulse.start()
-        names = LocationNames()
-        promiser = Promiser(database, names, clock.now, memory=memory)
-        await promiser.start()
-        vault = vault or Vault(None, os.environ)
-        connections = Connections(pool, vault)
+        await _started(running, writer)
+        promiser = await _started(running, Promiser(database, names, clock.now, memory=memory))
         translator = Translator(database, connections, writer, clock.now, tag)
+        await _started(running, translator)
         inbox = Inbox(database, connections, clock.now, translator.wake, give_up_s=give_up_s)
-        await inbox.start()
-        await translator.start()
-        worlds = None if data is None else Worlds(pool, vault, data, outbound_allow, folders_allow)
-        publisher = None if worlds is None else Publisher(database, names, clock.now, worlds, tag)
-        if publisher is not None:
-            await publisher.start()
-        intake = (
-            None
-            if data is None or worlds is None
-            else Intake(database, connections, writer, inbox, worlds, data, clock.now)
-        )
-        if intake is not None:
-            await intake.start()
+        await _started(running, inbox)
+        if data is not None:
+            worlds = Worlds(pool, vault, data, outbound_allow, folders_allow)
+            running.push_async_callback(worlds.close)
+            await _started(running, Publisher(database, names, clock.now, worlds, tag))
+            await _started(running, Intake(database, connections, writer, inbox, worlds, data, clock.now))
         streams = Feed(pool, Stock(names)), Feed(pool, Exposures())
+        for feed in streams:
+            running.callback(feed.close)
+        await _started(running, Rounds(database, "closer", _close_by_fact, closing.EVERY_S))
         replayer = Replayer(writer, translator.wake, clock.now)
-        rounds = (
-            Rounds(database, "closer", _close_by_fact, closing.EVERY_S),
-            Rounds(database, "replayer", replayer.round, replay.EVERY_S),
+        await _started(running, Rounds(database, "replayer", replayer.round, replay.EVERY_S))
+        running.callback(asyncio.create_task(_keep_partitions(database)).cancel)
+        yield Hub(
+            pool,
+            writer,
+            promiser,
+            Reader(readers, names, clock.now),
+            Sources(pool, clock.now),
+            Clocks(pool, clock.now),
+            *streams,
+            names,
+            inbox,
+            translator,
+            connections,
+            tag,
+            clock.now,
         )
-        for each in rounds:
-            await each.start()
-        keeper = asyncio.create_task(_keep_partitions(database))
-        try:
-            yield Hub(
-                pool,
-                writer,
-                promiser,
-                Reader(readers, names, clock.now),
-                Sources(pool, clock.now),
-                Clocks(pool, clock.now),
-                *streams,
-                names,
-                inbox,
-                translator,
-                connections,
-                tag,
-                clock.now,
-            )
-        finally:
-            keeper.cancel()
-            for feed in streams:
-                feed.close()
-            if intake is not None:
-                await intake.stop()
-            if publisher is not None:
-                await publisher.stop()
-            if worlds is not None:
-                await worlds.close()
-            for each in rounds:
-                await each.stop()
-            await inbox.stop()
-            await translator.stop()
-            await promiser.stop()
-            await writer.stop()
-            await pulse.stop()
+
+
+class _Service(Protocol):
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+S = TypeVar("S", bound=_Service)
+
+
+async def _started(running: AsyncExitStack, service: S) -> S:
+    await service.start()
+    running.push_async_callback(service.stop)
+    return service
 
 
 async def _close_by_fact(db: Session) -> bool:
