@@ -101,6 +101,12 @@ ABOUT: Final[dict[str, About]] = {
         "one item of one channel", "No. The channel shows an older number of this item.",
         "It is tried again by itself, and ends when it is taken.", waits=True,
     ),
+    "source.unreachable": About(
+        "one connection", "No. What is there to fetch waits there.", "It is asked again by itself, and ends when it answers.", waits=True,
+    ),
+    "file.quarantined": About(
+        "one file", "No. Nothing of it was booked, and it lies in quarantine.", "It ends when the file is taken whole."
+    ),
     "exposure.overwritten": About(
         "one item of one channel", "No. The channel shows a number that is not ours.",
         "It was told once more and shows another again. It is told the next number, and ends when it shows what it confirmed.",
