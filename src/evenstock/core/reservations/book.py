@@ -4,6 +4,7 @@ Nothing is decided upon what its caller has not locked: whoever asks for more ge
 again with it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -66,7 +67,9 @@ class ClaimBook:
         self._spots: dict[PositionKey, _Spot] = {}
         self.reservations = {found.reservation_id: found for found in locked.reservations}
         self._open: dict[Identity, Reservation] = {}
+        self._of_order: defaultdict[str | None, list[Reservation]] = defaultdict(list)
         for found in self.reservations.values():
+            self._of_order[found.order_ref].append(found)
             if found.identity is not None and not found.has_ended:
                 self._open[found.identity] = found
         self.entries: list[ClaimEntry] = []
@@ -87,6 +90,12 @@ class ClaimBook:
         if identity not in self._identities:
             raise Unforeseen(identities=[identity])
         return self._open.get(identity)
+
+    def meant(self, order_ref: str | None, reservation_id: int | None) -> list[Reservation]:
+        """The reservation of this number, where one is given, else all of the order."""
+        if reservation_id:
+            return [self.reservations[reservation_id]] if reservation_id in self.reservations else []
+        return self._of_order[order_ref]
 
     def offer(self, line: Asked, location_id: int, terms: Terms) -> int:
         """What may be promised of a line at a location."""
@@ -110,7 +119,9 @@ class ClaimBook:
 
     def open(self, found: Reservation) -> None:
         """It is its order's reservation from now on."""
-        self.reservations[found.reservation_id] = found
+        if found.reservation_id not in self.reservations:
+            self.reservations[found.reservation_id] = found
+            self._of_order[found.order_ref].append(found)
         if found.identity is not None:
             self._open[found.identity] = found
         self.keep(found)

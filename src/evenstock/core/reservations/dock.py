@@ -58,10 +58,8 @@ class Dock:
     ) -> list[tuple[Reservation, Claim]]:
         pairs = [
             (found, claim)
-            for found in self.book.reservations.values()
-            if (found.reservation_id == reservation_id if reservation_id else found.order_ref == order_ref)
-            and (not found.has_ended or found.status == "fulfilled")
-            and not found.is_due(self.book.now)
+            for found in self.book.meant(order_ref, reservation_id)
+            if (not found.has_ended or found.status == "fulfilled") and not found.is_due(self.book.now)
             for claim in found.claims
             if claim.item_id == shipped.item_id and not claim.closed
         ]
