@@ -5,6 +5,7 @@ An event is `noun.past_tense` with its facts as keys: `log.info("batch.applied",
 
 import logging
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -33,12 +34,24 @@ def configure(level: LogLevel) -> None:
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
-        if human
-        else structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=_Stderr,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+
+
+class _Stderr:
+    """Writes lines to standard error as it is at that moment; when nobody reads them any more, the work goes on."""
+
+    def __init__(self, *_: object) -> None:
+        """What a logger is told of itself does not matter here."""
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # a pipe without a reader, a closed stream
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = log = msg
 
 
 class _Libraries(logging.Handler):
@@ -51,5 +64,5 @@ class _Libraries(logging.Handler):
         )
 
 
-def _json(event: Any, **_: Any) -> bytes:
-    return msgspec.json.encode(event, enc_hook=str)
+def _json(event: Any, **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
