@@ -1,5 +1,6 @@
 """Postings at the door: a running hub keeps an ERP's books, and each movement is found from there and back."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,50 @@ async def test_the_books_are_kept_while_it_serves_and_every_movement_is_found_th
 
             await until(calm)
             assert erp.sandbox.state.stock["A"]["TEE"] == 2, "what was taken did not come again"
+
+
+async def test_a_web_shop_is_told_when_the_hub_or_when_the_erp_has_it(
+    database: Database, tmp_path: Path
+) -> None:
+    async with served(ErpSandbox(clock.now)) as erp:
+        allowed = [erp.url.removeprefix("http://")]
+        vault = Vault(None, {"ERP": "sandbox"})
+        async with opened(database, data=tmp_path, vault=vault, outbound_allow=allowed) as door:
+            await set_up(door, erp)
+            recorder = {"id": "web", "connector": "recorder", "settings": {"path": "web.jsonl"}}
+            assert (await door.post("/v1/connections:batch", {"connections": [recorder]})).status == 200
+            shops = [
+                {"id": "eager", "locations": ["A"], "connection": "web"},
+                {"id": "patient", "locations": ["A"], "connection": "web", "publish_on": "erp_confirm"},
+            ]
+            assert (await door.post("/v1/channels:batch", {"channels": shops})).status == 200
+            await erp.faults(rates={"503": 1.0}, retry_after_s=0)
+            await receive(door, "R-1", "TEE")
+            await until(lambda: _are_told(tmp_path, {"eager": 2}))
+
+            async def waits() -> bool:
+                (row,) = (await door.get("/v1/exposures?channel=patient&status=open")).body["data"] or [{}]
+                return bool((row.get("waits_for") or {}).get("posting"))
+
+            await until(waits)
+            (row,) = (await door.get("/v1/exposures?channel=patient")).body["data"]
+            (posting,) = await postings(door)
+            assert (row["status"], row["intended"], row["sent"]) == ("withheld", 2, None)
+            assert (row["waits_for"]["connection"], row["waits_for"]["posting"]) == ("erp", posting["id"])
+            why = (await door.get("/v1/availability/TEE/explain?channel=patient")).body["sentence"]
+            assert f"It waits for erp's confirmation of posting {posting['id']}, since" in why
+            assert erp.sandbox.state.posted == 0
+            await erp.faults(rates={})
+            await until(lambda: _are_told(tmp_path, {"eager": 2, "patient": 2}))
+
+            refused = await door.post("/v1/connections:batch", {"connections": [{"id": "erp"}]})
+            assert refused.problem == (422, "channel.no_books", "/connections/0/books")
+
+
+async def _are_told(data: Path, wanted: dict[str, int]) -> bool:
+    file = data / "connections" / "web" / "web.jsonl"
+    told = [json.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+    return {line["channel"]: line["quantity"] for line in told} == wanted
 
 
 async def test_what_cannot_be_asked_is_refused(door: Door) -> None:

@@ -19,7 +19,7 @@ from hub import NOW, Hub, event, hub, line
 from postgres.posted import PLANTED_POSTED, PLANTED_POSTED_TOO, post_some
 from postgres.promised import PLANTED_PROMISES, PLANTED_PROMISES_TOO, promise_some
 from postgres.received import PLANTED_MESSAGES, PLANTED_MESSAGES_TOO, receive_some
-from postgres.told import PLANTED_TOLD, PLANTED_TOLD_TOO, tell_some
+from postgres.told import PLANTED_TOLD, PLANTED_TOLD_TOO, tell_some, wait_some
 from seller import seller
 
 VIEWS = sorted(
@@ -199,6 +199,7 @@ def day(shared_database: Database) -> Database:
             await receive_some(shop)
             await tell_some(shop, tells)
             await post_some(shop, tells.pool)
+            await wait_some(tells)
             assert await shop.broken() == []
 
     asyncio.run(live())

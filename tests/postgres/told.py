@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from channel import Teller
 from evenstock.connectors.contract import Done, Rejected, Unauthorized, Unknown
+from evenstock.pipeline.confirm import confirm
 from hub import Hub, event, line
 
 PLANTED_TOLD = {
@@ -23,6 +24,8 @@ PLANTED_TOLD = {
     "v_channel_has_its_terms": "update channels set safety_stock = safety_stock + 1",
     "v_exposing_is_not_ahead": "update exposing set ledger_seq = ledger_seq + 1000",
     "v_overwritten_exposure_is_shown": "insert into observed select channel_id, item_id, 0, computed_at, 3 from exposures",
+    "v_released_number_was_confirmed": "update exposures set due_at = computed_at where due_at = 'infinity'",
+    "v_waiting_number_is_kept": "delete from waiting_numbers",
     "v_told_is_append_only": "grant update (quantity) on exposure_log to evenstock_app",
 }  # fmt: skip
 
@@ -36,6 +39,9 @@ PLANTED_TOLD_TOO = (
     ("v_refused_exposure_is_shown", "update exposures set refused_version = null where refused_version is not null"),
     ("v_channel_has_its_terms", "delete from channel_terms"),
     ("v_exposing_is_not_ahead", "update exposing set revision = 0"),
+    ("v_released_number_was_confirmed", "update channels set confirmed_from = -1, publish_on = 'erp_confirm', confirmed_by = (select connection_id from books)"),
+    ("v_waiting_number_is_kept", "delete from exposure_waits"),
+    ("v_exposure_is_its_function", "update waiting_numbers set units = units + 1"),
     ("v_told_is_append_only", "grant delete on attempts to evenstock_app"),
 )  # fmt: skip
 
@@ -66,3 +72,11 @@ async def tell_some(shop: Hub, tells: Teller) -> None:
     tells.system.next = [Unauthorized("no")] * 100
     tells.system.deaf = True
     await tells.tell()
+
+
+async def wait_some(tells: Teller) -> None:
+    """A channel that waits for books that are not done, and one that does not and sells the same."""
+    await tells.channel("patient", "store-a", publish_on="erp_confirm")
+    await tells.expose()
+    await confirm(tells.db, lambda: tells.now)
+    assert await tells.db.fetchval("select count(*) from exposure_waits") > 0

@@ -26,7 +26,8 @@ class ChannelInput(msgspec.Struct, frozen=True, kw_only=True):
     """A channel. Reservations are placed on `locations` in their order; each keeps `safety_stock` base units back from it.
 
     A cart is held for `hold_s`, an order that is not paid for `unpaid_s`; a paid one never expires. The channel's numbers are
-    told to `connection` once the ledger has them (`publish_on` hub_commit), or only computed (never).
+    told to `connection` once the ledger has them (`publish_on` hub_commit), once an ERP's books have acknowledged what is behind
+    them (erp_confirm), or only computed (never). `confirmed_by` names the connection that keeps those books; the only one needs no name.
     """
 
     id: Identifier
@@ -36,7 +37,8 @@ class ChannelInput(msgspec.Struct, frozen=True, kw_only=True):
     connection: Identifier | None = None
     hold_s: Seconds = int(HOLD.total_seconds())
     unpaid_s: Seconds = int(UNPAID.total_seconds())
-    publish_on: Literal["hub_commit", "never"] = "hub_commit"
+    publish_on: Literal["hub_commit", "erp_confirm", "never"] = "hub_commit"
+    confirmed_by: Identifier | None = None
 
 
 class ChannelBatch(msgspec.Struct, frozen=True):
@@ -110,13 +112,13 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/channels:batch", post_channels, "Make or change channels", "channels:write", {200: Made},
         body=ChannelBatch,
-        refusals=("limit.batch", "stock.unknown_location", "connection.unknown", "identifier.characters"),
+        refusals=("limit.batch", "stock.unknown_location", "connection.unknown", "channel.no_books", "identifier.characters"),
         description="Upserts by id, all or none.",
     ),
     Operation(
         "POST", "/v1/connections:batch", post_connections, "Make or change connections", "connections:write", {200: Made},
         body=ConnectionBatch,
-        refusals=("limit.batch", "identifier.characters", "connector.unknown", "connection.settings"),
+        refusals=("limit.batch", "identifier.characters", "connector.unknown", "connection.settings", "channel.no_books"),
         description="Upserts by id, all or none. Settings are those of the connector; secrets are references, never the secret.",
     ),
 )  # fmt: skip

@@ -78,7 +78,7 @@ async def get_posting(call: Call) -> Response:
     number = _number(call.request.path_params["posting_id"])
     async with call.hub.pool.acquire() as db:
         rows = [] if number is None else await postings.postings(db, PostingFilter(), number + 1, 1)
-        if number is None or not rows or rows[0].id != postings.public_id(number):
+        if number is None or not rows or rows[0].id != names.posting_id(number):
             raise Refusal("posting.not_found", "There is no such posting.")
         lines, attempts = await postings.inside(db, number)
     return respond(PostingWhole(**msgspec.structs.asdict(rows[0]), lines=lines, attempts=attempts))

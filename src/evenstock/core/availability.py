@@ -63,11 +63,29 @@ class LocationBalance(Balance, frozen=True, gc=False, omit_defaults=True):
     observed: bool = True
 
 
+class WaitsFor(msgspec.Struct, frozen=True, gc=False):
+    """What holds a number back: the books of a connection have not acknowledged what is behind it (D7).
+
+    `posting` holds the first movement that they lack, null while it is not made; `refused` is what they said of it.
+    """
+
+    connection: str
+    since: datetime
+    posting: str | None = None
+    refused: str | None = None
+
+    def words(self, since: str) -> str:
+        """In plain words, with the time since when as it is written there."""
+        what = f"posting {self.posting}" if self.posting else "what is in no posting yet"
+        refused = f" {self.connection} refused it: {self.refused}" if self.refused else ""
+        return f"waits for {self.connection}'s confirmation of {what}, {since}.{refused}"
+
+
 class Exposed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a channel should see of an item, what it was sent, and what it confirmed, each with its version.
 
     `status`: told, owed (waits to be sent), unknown (sent, and nobody knows whether it arrived), refused, withheld (there is nobody
-    to tell, or it is not to be told).
+    to tell, it is not to be told, or it waits for an ERP's books: `waits_for`).
     """
 
     status: str
@@ -79,6 +97,7 @@ class Exposed(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     acked: Number | None = None
     acked_version: int | None = None
     acked_at: datetime | None = None
+    waits_for: WaitsFor | None = None
 
 
 class Availability(Balance, frozen=True, gc=False, omit_defaults=True):

@@ -53,6 +53,7 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("exposure.overwritten", 409, "Somebody else writes a channel's numbers", "Find who changes the system's stock (a person, an app, another integration) and stop it; we do not fight. It closes by itself once the system shows what it confirmed."),
         Meaning("exposure.delayed", 409, "A channel does not take a number", "Look at the system's reason. It is tried again by itself, and this closes when it is taken."),
         Meaning("connection.unknown", 422, "Unknown connection", "Add it with POST /v1/connections:batch."),
+        Meaning("channel.no_books", 422, "No books release the channel's numbers", "Let a connection keep `books` and be `live`, and name it in the channel's `confirmed_by`; or set the channel's `publish_on` to hub_commit first."),
         Meaning("idempotency.required", 422, "Nothing to know the request by", "Send an order_ref, or an Idempotency-Key header."),
         Meaning("idempotency.key_reused", 422, "An Idempotency-Key was used again with another request", "Use a new key for a new request."),
         # counts

@@ -91,6 +91,14 @@ def sentence(
 def _told(intended: Number, exposure: Exposed | None) -> str:  # noqa: PLR0911 - one return for each state
     if exposure is None:
         return "It was told nothing yet."
+    if exposure.waits_for is not None:
+        waits = f"It {exposure.waits_for.words(f'since {_time(exposure.waits_for.since)}')}"
+        said = (
+            "It was told nothing yet."
+            if exposure.sent_at is None
+            else f"It was told {exposure.sent} at {_time(exposure.sent_at)}."
+        )
+        return f"{waits} {said}"
     if exposure.status == "withheld":
         return "Nobody is told: the channel has no connection that takes numbers, or publishes never."
     if exposure.status == "refused":

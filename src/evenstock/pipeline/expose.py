@@ -11,7 +11,7 @@ from typing import Final
 
 from evenstock.core.availability import PositionRow
 from evenstock.core.exposure import number, rank
-from evenstock.postgres import exceptions, exposures
+from evenstock.postgres import confirmations, exceptions, exposures
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exposures import ChannelTerms, ExposureKey, Intended, Look, Seen
 from evenstock.postgres.stock import LocationNames
@@ -34,6 +34,7 @@ async def _look(db: Connection, names: LocationNames, after: int, revision: int,
     after = max(after, first_seq - 1)  # before the first channel nobody was to be told anything
     if changed := [channel.channel_id for channel in channels if channel.ledger_seq > after]:
         await exposures.begin_refreshes(db, changed)
+        await confirmations.look_again(db, changed)
     refreshed = await exposures.to_refresh(db, REFRESHED_MAX)
     seen = await exposures.look(
         db,
@@ -49,8 +50,11 @@ async def _look(db: Connection, names: LocationNames, after: int, revision: int,
     numbers = _changed(channels, seen, known, before)
     if numbers:
         revision += 1
-        told = await exposures.intend(db, numbers, seen.ledger_seq, revision, now)
-        await _calm(db, told, now)
+        waiting = {channel.channel_id for channel in channels if channel.waits}
+        if waits := [each for each in numbers if each.channel_id in waiting]:
+            await confirmations.wait(db, waits, seen.ledger_seq, revision, now)
+        if told := [each for each in numbers if each.channel_id not in waiting]:
+            await calm(db, await exposures.intend(db, told, seen.ledger_seq, revision, now), now)
     await _refreshed(db, refreshed)
     await exposures.end_turn(db, seen.upto, revision)
     return len(numbers)
@@ -60,7 +64,7 @@ def _changed(
     channels: list[ChannelTerms],
     seen: Look,
     names: Mapping[int, str],
-    before: Mapping[ExposureKey, tuple[int, int | None]],
+    before: Mapping[ExposureKey, tuple[int | None, int | None]],
 ) -> list[Intended]:
     """The numbers that differ from what channels were last meant to see."""
     changed = []
@@ -104,8 +108,8 @@ def _with_own(row: PositionRow, own: int) -> PositionRow:
     return PositionRow(row.location, row.buckets, row.reserved, row.allocated, own=own)
 
 
-async def _calm(db: Connection, told: list[ExposureKey], now: datetime) -> None:
-    """Numbers that went back to what the system has need nobody any more."""
+async def calm(db: Connection, told: list[ExposureKey], now: datetime) -> None:
+    """Numbers that the system has already need nobody any more."""
     if told:
         await exceptions.close_causes(db, ((code, subject(*key)) for code in TROUBLES for key in told), now)
 

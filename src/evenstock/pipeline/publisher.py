@@ -11,6 +11,7 @@ from prometheus_client import Counter
 
 from evenstock.connectors.found import found
 from evenstock.core.errors import Refusal
+from evenstock.pipeline.confirm import confirm
 from evenstock.pipeline.dispatch import Dispatcher
 from evenstock.pipeline.expose import expose
 from evenstock.pipeline.link import Link
@@ -34,6 +35,7 @@ CALLS_MAX: Final = (
 )
 
 COMPUTED = Counter("evenstock_exposures_computed", "Numbers that changed for a channel and an item.")
+RELEASED = Counter("evenstock_exposures_released", "Numbers that the books' acknowledgement released.")
 POSTED = Counter("evenstock_postings_made", "Postings made for the books.")
 
 log = structlog.get_logger()
@@ -92,6 +94,7 @@ class Publisher:
                 changed = await self._link.through(lambda db: expose(db, self._names, self._now))
                 COMPUTED.inc(changed)
                 POSTED.inc(await self._link.through(lambda db: post(db, self._tag, self._now)))
+                RELEASED.inc(await self._link.through(lambda db: confirm(db, self._now)))
                 for connection_id in await self._dispatcher.due():
                     if connection_id not in self._lanes:
                         self._lanes[connection_id] = asyncio.create_task(self._tell(connection_id))

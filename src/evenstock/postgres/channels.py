@@ -9,7 +9,7 @@ import msgspec
 from evenstock.core.channels import Channel, Terms
 from evenstock.core.errors import Refusal
 from evenstock.core.masters import Masters
-from evenstock.postgres import exposures, lanes, postings
+from evenstock.postgres import exposures, lanes, policies, postings
 from evenstock.postgres import masters as stored
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.exposures import BasisRow
@@ -44,14 +44,18 @@ async def upsert_channels(
 ) -> None:
     """Make or change channels in one transaction, and their terms; `bases` is what numbers mean to each connector.
 
-    Each: id, name, locations (ids in order), safety_stock, connection, hold_s, unpaid_s, publish_on.
-    Raises Refusal `stock.unknown_location`, `connection.unknown`.
+    Each: id, name, locations (ids in order), safety_stock, connection, hold_s, unpaid_s, publish_on, confirmed_by.
+    Raises Refusal `stock.unknown_location`, `connection.unknown`, `channel.no_books`.
     """
     async with db.transaction():
+        await exposures.wait_turn(db)  # no number is decided by the old policy while the new one is written
         await db.execute(stored.SQL.raise_version)
+        ids = [channel["id"] for channel in channels]
+        before = await policies.read(db, ids)
         names = sorted({name for channel in channels for name in channel["locations"]})
         locations = {row["id"]: row["location_id"] for row in await db.fetch(MASTERS.locations_by_id, names)}
         connections = await stored.connections(db)
+        books = await policies.kept_books(db)
         rows = []
         for index, channel in enumerate(channels):
             for place, name in enumerate(channel["locations"]):
@@ -75,10 +79,13 @@ async def upsert_channels(
                     "h": channel["hold_s"],
                     "u": channel["unpaid_s"],
                     "p": channel["publish_on"],
+                    "b": policies.confirmer(channel, connections, books, f"/channels/{index}"),
+                    "m": channel.get("confirmed_by") is not None,
                 }
             )
         await db.execute(SQL.upsert, document(rows), now)
-        await exposures.write_terms(db, bases, now, [channel["id"] for channel in channels])
+        await policies.change(db, before, await policies.read(db, ids))
+        await exposures.write_terms(db, bases, now, ids)
 
 
 async def upsert_connections(
@@ -86,7 +93,7 @@ async def upsert_connections(
 ) -> None:
     """Make or change connections: id, connector, settings; closed, calls_per_s, flow, expect_within_s and books where they are said.
 
-    What was paused for its settings is tried again.
+    What was paused for its settings is tried again. Raises Refusal `channel.no_books`.
     """
     rows = [
         {
@@ -102,6 +109,7 @@ async def upsert_connections(
     ]
     async with db.transaction():
         await db.execute(stored.SQL.raise_version)
+        await policies.check_kept(db, connections)
         await db.execute(SQL.upsert_connections, document(rows), now)
         for each in connections:
             await postings.keep_books(db, each["id"], each.get("books"))

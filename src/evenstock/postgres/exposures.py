@@ -40,6 +40,7 @@ class ChannelTerms(msgspec.Struct, frozen=True):
     ledger_seq: int
     location_ids: frozenset[int]
     connection_id: int | None
+    waits: bool  # its numbers are released by the books
     terms: Terms
 
 
@@ -116,6 +117,7 @@ async def terms_now(db: Connection, names: LocationNames) -> tuple[list[ChannelT
             row["ledger_seq"],
             frozenset(row["location_ids"]),
             row["connection_id"],
+            row["waits"],
             terms_of(row, known),
         )
         for row in rows
@@ -146,6 +148,11 @@ async def take_turn(db: Connection) -> tuple[int, int] | None:
     """Until where the ledger was looked at, and the revision; None when another process is at it."""
     row = await db.fetchrow(SQL.take_turn)
     return None if row is None else (row["ledger_seq"], row["revision"])
+
+
+async def wait_turn(db: Connection) -> None:
+    """Wait until nobody looks, and let nobody look before the caller's transaction ends."""
+    await db.execute(SQL.wait_turn)
 
 
 async def end_turn(db: Connection, ledger_seq: int, revision: int) -> None:
@@ -201,8 +208,8 @@ def _own(text: str | None) -> list[tuple[int, int, int]]:
     return msgspec.json.decode(text, type=list[tuple[int, int, int]]) if text else []
 
 
-async def known(db: Connection, item_ids: Sequence[int]) -> dict[ExposureKey, tuple[int, int | None]]:
-    """What channels were last meant to see of these items, in units, and for which connection."""
+async def known(db: Connection, item_ids: Sequence[int]) -> dict[ExposureKey, tuple[int | None, int | None]]:
+    """What channels were last meant to see of these items, in units, and for which connection; None: what waits counts no more."""
     rows = await db.fetch(SQL.known, list(item_ids))
     return {(row[0], row[1]): (row[2], row[3]) for row in rows}
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from evenstock.core.names import posting_id
 from evenstock.core.postings import Books, Draft, Due, Kind, is_nothing
 from evenstock.core.quantity import as_number
 from evenstock.postgres import exceptions
@@ -281,10 +282,6 @@ class PostingFilter(msgspec.Struct, frozen=True):
     sku: str | None = None
 
 
-def public_id(posting_id: int) -> str:
-    return f"pst_{posting_id:010d}"
-
-
 async def postings(db: Connection, wanted: PostingFilter, before: int, limit: int) -> list[PostingRow]:
     """Postings, newest first, of lower numbers than `before`."""
     seq, ordinal = wanted.movement or (None, None)
@@ -299,7 +296,7 @@ async def postings(db: Connection, wanted: PostingFilter, before: int, limit: in
         wanted.sku,
         limit,
     )
-    return [PostingRow(public_id(row[0]), *list(row.values())[1:]) for row in rows]
+    return [PostingRow(posting_id(row[0]), *list(row.values())[1:]) for row in rows]
 
 
 async def inside(db: Connection, posting_id: int) -> tuple[list[PostingLineRow], list[PostingTry]]:

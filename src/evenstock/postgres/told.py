@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import msgspec
 
-from evenstock.core.availability import Exposed, Number
+from evenstock.core.availability import Exposed, Number, WaitsFor
 from evenstock.core.errors import Refusal
 from evenstock.core.explaining import Promise
 from evenstock.core.exposure import Terms
-from evenstock.core.names import public_id
+from evenstock.core.names import posting_id, public_id
 from evenstock.core.quantity import as_number
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exposures import terms_of
@@ -221,4 +221,13 @@ def _exposed(row: Any) -> Exposed:
         acked=number(row["acked"]),
         acked_version=row["acked_version"],
         acked_at=row["acked_at"],
+        waits_for=waits_for(row),
     )
+
+
+def waits_for(row: Any) -> WaitsFor | None:
+    """What a row says about waiting for the books."""
+    if row["waits_since"] is None or row["waits_for"] is None:
+        return None
+    posting = None if row["waits_posting"] is None else posting_id(row["waits_posting"])
+    return WaitsFor(row["waits_for"], row["waits_since"], posting, row["waits_detail"])

@@ -26,6 +26,7 @@ from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import public_id as exception_name
 from evenstock.postgres.inbox import public_message_id
 from evenstock.postgres.queries import load
+from evenstock.postgres.told import waits_for
 
 SQL: Final = load("traces")
 FOUND_MAX: Final = 200  # facts, reservations or messages of one trace
@@ -298,6 +299,7 @@ def _number(row: Any, tries: dict[tuple[int, int, int], list[TrySeen]], tag: str
         intended_seq=row["intended_seq"],
         intended_at=row["intended_at"],
         is_due=row["is_due"],
+        waits_for=waits_for(row),
         acked_version=row["acked_version"],
     )
     if row["version"] is None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
+from evenstock.core.availability import WaitsFor
 from evenstock.core.tracing.seen import NumberSeen, TrySeen
 from evenstock.core.tracing.steps import Missing, Name, State, Step, since
 
@@ -104,4 +105,19 @@ def number_missing(number: NumberSeen, now: datetime) -> list[Missing]:
     if not is_owed or number.intended_at is None or number.connection is None or number.publish_on == "never":
         return []
     words = f"{number.channel} is not yet told {number.intended} of {number.sku}, {since(number.intended_at, now)}{paused}."
-    return missing(number.intended_at, words, is_stuck=bool(paused))
+    return (
+        missing(number.intended_at, words, is_stuck=bool(paused))
+        if number.waits_for is None
+        else [_waiting(number, number.waits_for, now)]
+    )
+
+
+def _waiting(number: NumberSeen, waits: WaitsFor, now: datetime) -> Missing:
+    """It waits on purpose, and for as long as the books take: only what they refused is overdue."""
+    return Missing(
+        system=number.channel,
+        since=waits.since,
+        state="failed" if waits.refused else "waiting",
+        overdue=waits.refused is not None,
+        words=f"{number.channel} is not yet told {number.intended} of {number.sku}: it {waits.words(since(waits.since, now))}",
+    )

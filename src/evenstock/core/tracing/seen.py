@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import msgspec
 
+from evenstock.core.availability import WaitsFor
+
 Number = int | Decimal
 
 
@@ -121,6 +123,7 @@ class NumberSeen(msgspec.Struct, frozen=True, kw_only=True):
     intended_seq: int | None
     intended_at: datetime | None
     is_due: bool
+    waits_for: WaitsFor | None = None
     # the first number told that counts it in
     dispatch: str | None = None
     version: int | None = None

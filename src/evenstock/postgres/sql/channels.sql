@@ -2,13 +2,14 @@
 select channel_id, id, location_ids, safety_stock, hold_s, unpaid_s from channels where id = any ($1::text[]);
 
 -- name: upsert
-insert into channels (id, name, location_ids, safety_stock, connection_id, hold_s, unpaid_s, publish_on, created_at)
-select i, n, array(select x::integer from json_array_elements_text(l) with ordinality as j(x, k) order by k), s, c, h, u, p, $2
-from json_to_recordset($1::json) as t(i text, n text, l json, s bigint, c integer, h integer, u integer, p text)
+insert into channels (id, name, location_ids, safety_stock, connection_id, hold_s, unpaid_s, publish_on, confirmed_by,
+    is_confirmer_named, created_at)
+select i, n, array(select x::integer from json_array_elements_text(l) with ordinality as j(x, k) order by k), s, c, h, u, p, b, m, $2
+from json_to_recordset($1::json) as t(i text, n text, l json, s bigint, c integer, h integer, u integer, p text, b integer, m boolean)
 order by i
 on conflict (id) do update set name = coalesce(excluded.name, channels.name), location_ids = excluded.location_ids,
     safety_stock = excluded.safety_stock, connection_id = excluded.connection_id, hold_s = excluded.hold_s, unpaid_s = excluded.unpaid_s,
-    publish_on = excluded.publish_on;
+    publish_on = excluded.publish_on, confirmed_by = excluded.confirmed_by, is_confirmer_named = excluded.is_confirmer_named;
 
 -- name: upsert_connections
 -- With what they were from now on, for whoever reads something as it was read then.
@@ -44,10 +45,10 @@ from connections k left join books b using (connection_id) order by k.id;
 
 -- name: every_channel
 -- As configuration names them.
-select to_jsonb(h) - 'channel_id' - 'created_at' - 'location_ids' - 'connection_id' || jsonb_build_object(
-    'connection', c.id,
+select to_jsonb(h) - 'channel_id' - 'created_at' - 'location_ids' - 'connection_id' - 'is_confirmer_named' - 'confirmed_from' || jsonb_build_object(
+    'connection', c.id, 'confirmed_by', case when h.is_confirmer_named then b.id end,
     'locations', array(select l.id from unnest(h.location_ids) with ordinality as x(location_id, n) join locations l using (location_id) order by n))
-from channels h left join connections c using (connection_id) order by h.id;
+from channels h left join connections c using (connection_id) left join connections b on b.connection_id = h.confirmed_by order by h.id;
 
 -- name: handle
 -- What a person says of a connection: go on, send only what is owed by now, or send nothing.
@@ -57,7 +58,7 @@ update connections set handling = $2, handled_at = $3, handled_why = $4 where id
 -- Every connection and how it stands: what a person said, what its lane says, and what it is owed.
 select k.id, k.connector, k.flow, k.handling, k.handled_why, l.paused, coalesce(l.failures, 0) as failures, l.not_before, l.per_s,
     (select count(*) from channels c join exposures e using (channel_id)
-        where c.connection_id = k.connection_id and e.connection_id = k.connection_id and e.due_at is not null) as numbers,
+        where c.connection_id = k.connection_id and e.connection_id = k.connection_id and e.due_at < 'infinity') as numbers,
     (select count(*) from postings p where p.connection_id = k.connection_id and p.due_at is not null) as postings
 from connections k left join lanes l using (connection_id)
 order by k.id;

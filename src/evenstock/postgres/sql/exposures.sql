@@ -8,11 +8,15 @@ from exposing x, ledger_head h;
 -- One process computes at a time; the others pass by.
 select ledger_seq, revision from exposing for update skip locked;
 
+-- name: wait_turn
+-- The same, for who has to have it.
+select from exposing for update;
+
 -- name: terms_now
 -- The terms of every channel, the newest of each, and the first that any channel ever had.
 select distinct on (t.channel_id) t.channel_id, t.ledger_seq, t.location_ids, t.safety_stock, t.connection_id, t.buckets,
-    t.own_orders_back, t.decimals, (select min(ledger_seq) from channel_terms) as first_seq
-from channel_terms t
+    t.own_orders_back, t.decimals, c.publish_on = 'erp_confirm' as waits, (select min(ledger_seq) from channel_terms) as first_seq
+from channel_terms t join channels c using (channel_id)
 order by t.channel_id, t.ledger_seq desc;
 
 -- name: begin_refreshes
@@ -79,8 +83,17 @@ left join lateral (
 ) p on i.item_id is not null;
 
 -- name: known
--- What channels were last meant to see of these items, and for whom.
-select channel_id, item_id, intended, connection_id from exposures where item_id = any ($1::integer[]);
+-- What channels were last meant to see of these items, and for whom; of what waits for the books by older terms no number.
+select e.channel_id, e.item_id, case when n.ledger_seq is null then e.intended when n.ledger_seq >= t.ledger_seq then n.units end as intended,
+    case when n.ledger_seq is null then e.connection_id else n.connection_id end as connection_id
+from exposures e
+left join lateral (
+    select * from waiting_numbers w where w.channel_id = e.channel_id and w.item_id = e.item_id order by w.ledger_seq desc limit 1
+) n on true
+left join lateral (
+    select max(s.ledger_seq) as ledger_seq from channel_terms s where n.ledger_seq is not null and s.channel_id = e.channel_id
+) t on true
+where e.item_id = any ($1::integer[]);
 
 -- name: intend
 -- New numbers. A number that the system already has, with nothing under way, is not told again; a new connection is told all.
@@ -90,7 +103,7 @@ select c, i, k, 1, q, $2, $3, b, t, $4, r, $3
 from json_to_recordset($1::json) as n(c integer, i integer, k integer, q bigint, b text, t text, r smallint)
 order by c, i
 on conflict (channel_id, item_id) do update set
-    version = e.version + 1, was = e.intended, intended = excluded.intended, ledger_seq = excluded.ledger_seq,
+    version = e.version + 1, was = case when e.due_at = 'infinity' then e.acked else e.intended end, intended = excluded.intended, ledger_seq = excluded.ledger_seq,
     computed_at = excluded.computed_at, because = excluded.because, trace_id = excluded.trace_id, revision = excluded.revision,
     rank = excluded.rank,
     connection_id = excluded.connection_id,

@@ -2,12 +2,13 @@
 select revision from exposing;
 
 -- name: exposures_page
--- What channels should see, in the order in which it was decided, after one place up to a revision; the newest of each only.
+-- What channels should see, in the order in which it was decided, after one place up to a revision; the newest of each only, and
+-- none that waits for the books: it comes when it is released.
 select e.revision, e.channel_id, e.item_id, c.id as channel, i.sku, i.scale, e.intended, e.was, e.version, e.ledger_seq, e.computed_at, e.because, e.trace_id
 from exposures e
 join channels c using (channel_id)
 join items i using (item_id)
-where (e.revision, e.channel_id, e.item_id) > ($1, $2, $3) and e.revision <= $4 and ($5::text is null or c.id = $5) and ($6::text is null or i.sku = $6)
+where (e.revision, e.channel_id, e.item_id) > ($1, $2, $3) and e.revision <= $4 and e.due_at is distinct from 'infinity' and ($5::text is null or c.id = $5) and ($6::text is null or i.sku = $6)
 order by e.revision, e.channel_id, e.item_id
 limit $7;
 

@@ -10,7 +10,7 @@ where k.connector = any ($3::text[]) and k.flow = 'live' and k.handling <> 'paus
             and (k.handling = 'running' or p.made_at <= k.handled_at))
         or exists (
             select from channels c join exposures e using (channel_id)
-            where c.connection_id = k.connection_id and c.publish_on = 'hub_commit' and e.connection_id = k.connection_id and e.due_at <= $1
+            where c.connection_id = k.connection_id and c.publish_on <> 'never' and e.connection_id = k.connection_id and e.due_at <= $1
                 and (k.handling = 'running' or e.computed_at <= k.handled_at)));
 
 -- name: hold
@@ -42,7 +42,7 @@ with before as (
         order by e.rank, e.due_at limit $4
         for update skip locked
     ) d
-    where c.connection_id = $1 and c.publish_on = 'hub_commit'
+    where c.connection_id = $1 and c.publish_on <> 'never'
     order by d.rank, d.due_at, d.channel_id, d.item_id
     limit $4
 ), sent as (

@@ -9,12 +9,20 @@ where c.id = $1;
 
 -- name: exposures_of
 -- What a channel should see of items, what it was sent and confirmed.
-select i.sku, i.scale, e.version, e.intended, e.because, e.trace_id, e.sent, e.sent_version, e.sent_at, e.acked, e.acked_version, e.acked_at,
-    case when e.refused_version = e.version then 'refused' when e.unsettled then 'unknown' when e.due_at is null then 'told'
-        when c.connection_id is null or c.publish_on = 'never' then 'withheld' else 'owed' end as status
+select i.sku, i.scale, e.version, coalesce(n.units, e.intended) as intended, case when n.item_id is null then e.because else n.because end as because,
+    case when n.item_id is null then e.trace_id else n.trace_id end as trace_id, e.sent, e.sent_version, e.sent_at, e.acked, e.acked_version, e.acked_at,
+    case when e.unsettled then 'unknown' when w.item_id is not null then 'withheld' when e.refused_version = e.version then 'refused'
+        when e.due_at is null then 'told' when c.connection_id is null or c.publish_on = 'never' then 'withheld' else 'owed' end as status,
+    w.since as waits_since, b.id as waits_for, w.posting_id as waits_posting, p.refused_detail as waits_detail
 from channels c
 join exposures e using (channel_id)
 join items i using (item_id)
+left join exposure_waits w on w.channel_id = e.channel_id and w.item_id = e.item_id
+left join lateral (
+    select * from waiting_numbers x where x.channel_id = e.channel_id and x.item_id = e.item_id order by x.ledger_seq desc limit 1
+) n on true
+left join connections b on b.connection_id = c.confirmed_by
+left join postings p on p.posting_id = w.posting_id
 where c.id = $1 and i.sku = any ($2::text[]);
 
 -- name: told_at
@@ -65,18 +73,28 @@ limit $4;
 
 -- name: exposures
 -- What channels should see, what changed last first; the cursor is (revision, channel_id, item_id) of the last row seen.
-select e.revision, e.channel_id, e.item_id, c.id as channel, i.sku, i.scale, k.id as connection, e.version, e.intended, e.ledger_seq, e.computed_at, e.because,
-    e.trace_id, e.sent, e.sent_version, e.sent_at, e.acked, e.acked_version, e.acked_at, e.tries, e.due_at, o.quantity as observed, o.observed_at,
-    case when e.refused_version = e.version then 'refused' when e.unsettled then 'unknown' when e.due_at is null then 'told'
-        when c.connection_id is null or c.publish_on = 'never' then 'withheld' else 'owed' end as status
+select e.revision, e.channel_id, e.item_id, c.id as channel, i.sku, i.scale, k.id as connection, e.version, coalesce(n.units, e.intended) as intended,
+    coalesce(n.ledger_seq, e.ledger_seq) as ledger_seq, coalesce(n.computed_at, e.computed_at) as computed_at,
+    case when n.item_id is null then e.because else n.because end as because, case when n.item_id is null then e.trace_id else n.trace_id end as trace_id,
+    e.sent, e.sent_version, e.sent_at, e.acked, e.acked_version, e.acked_at, e.tries, nullif(e.due_at, 'infinity') as due_at,
+    o.quantity as observed, o.observed_at,
+    case when e.unsettled then 'unknown' when w.item_id is not null then 'withheld' when e.refused_version = e.version then 'refused'
+        when e.due_at is null then 'told' when c.connection_id is null or c.publish_on = 'never' then 'withheld' else 'owed' end as status,
+    w.since as waits_since, b.id as waits_for, w.posting_id as waits_posting, p.refused_detail as waits_detail
 from exposures e
 join channels c using (channel_id)
 join items i using (item_id)
 left join connections k on k.connection_id = e.connection_id
 left join observed o on o.channel_id = e.channel_id and o.item_id = e.item_id
+left join exposure_waits w on w.channel_id = e.channel_id and w.item_id = e.item_id
+left join lateral (
+    select * from waiting_numbers x where x.channel_id = e.channel_id and x.item_id = e.item_id order by x.ledger_seq desc limit 1
+) n on true
+left join connections b on b.connection_id = c.confirmed_by
+left join postings p on p.posting_id = w.posting_id
 where (e.revision, e.channel_id, e.item_id) < ($1, $2, $3)
     and ($4::text is null or c.id = $4) and ($5::text is null or i.sku = $5)
-    and (not $6 or e.due_at is not null or e.refused_version = e.version)
+    and (not $6 or e.due_at is not null or w.item_id is not null or e.refused_version = e.version)
 order by e.revision desc, e.channel_id desc, e.item_id desc
 limit $7;
 

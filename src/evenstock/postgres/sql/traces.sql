@@ -126,7 +126,7 @@ with changed as (
     from unnest($1::integer[], $2::integer[], $3::bigint[]) as c(item_id, location_id, ledger_seq)
     group by 1, 2
 ), concerned as (
-    select h.channel_id, h.id as channel, h.publish_on, x.item_id, x.ledger_seq as since_seq
+    select h.channel_id, h.id as channel, h.publish_on, h.confirmed_by, x.item_id, x.ledger_seq as since_seq
     from changed x
     cross join channels h
     cross join lateral (
@@ -136,7 +136,9 @@ with changed as (
     where t.location_ids && x.location_ids
 )
 select c.channel_id, c.channel, c.publish_on, c.item_id, i.sku, i.scale, c.since_seq, b.recorded_at as since_at, x.ledger_seq as computed_until,
-    k.id as connection, a.paused, e.intended, e.ledger_seq as intended_seq, e.computed_at as intended_at, e.due_at is not null as is_due,
+    k.id as connection, a.paused, coalesce(n.units, e.intended) as intended, coalesce(n.ledger_seq, e.ledger_seq) as intended_seq,
+    coalesce(n.computed_at, e.computed_at) as intended_at, e.due_at is not null or n.item_id is not null as is_due,
+    w.since as waits_since, d.id as waits_for, w.posting_id as waits_posting, r.refused_detail as waits_detail,
     e.acked_version, l.version, l.quantity, p.quantity as before, l.ledger_seq, l.computed_at, l.sent_at, l.trace_id,
     coalesce(e.refused_version = l.version and e.version = l.version, false) as is_refused
 from concerned c
@@ -144,6 +146,12 @@ cross join exposing x
 join items i using (item_id)
 join batches b on b.ledger_seq = c.since_seq
 left join exposures e on e.channel_id = c.channel_id and e.item_id = c.item_id
+left join exposure_waits w on w.channel_id = c.channel_id and w.item_id = c.item_id
+left join lateral (
+    select * from waiting_numbers y where y.channel_id = c.channel_id and y.item_id = c.item_id order by y.ledger_seq desc limit 1
+) n on true
+left join connections d on d.connection_id = c.confirmed_by
+left join postings r on r.posting_id = w.posting_id
 left join connections k on k.connection_id = e.connection_id
 left join lanes a on a.connection_id = e.connection_id
 left join lateral (
