@@ -29,3 +29,10 @@ def test_every_decision_is_listed() -> None:
     for decision in ROOT.glob("docs/adr/[0-9]*.md"):
         title = decision.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
         assert f"[{title}]({decision.name})" in listed
+
+
+def test_every_page_is_listed() -> None:
+    listed = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    for page in ROOT.glob("docs/*/*.md"):
+        place = str(page.relative_to(ROOT / "docs"))
+        assert place.startswith("adr/") or f"({place})" in listed, f"docs/README.md does not name {place}"
