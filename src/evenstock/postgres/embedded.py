@@ -42,6 +42,9 @@ USER: Final = "evenstock"
 DATABASE: Final = "evenstock"
 PORT: Final = 5432  # names the socket's file only; nothing listens on the network
 DOOR: Final = f".s.PGSQL.{PORT}"  # the socket's file in its folder
+SOCKET_FOLDER: Final = (
+    "evenstock-XXXXXXXX"  # as mktemp is asked for it: each X becomes a character of its own choice
+)
 MAJOR: Final = 18  # of the wheel's two servers
 SOCKET_PATH_BYTES_MAX: Final = 100  # the system allows 104 to 108
 LOG_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -302,7 +305,7 @@ class _Server(msgspec.Struct, frozen=True):
             if _is_private(folder, self.keeper.owner):
                 return folder
         parent = _short_folder()
-        made = self.keeper.run(["mktemp", "-d", parent / "evenstock-XXXXXXXX"])
+        made = self.keeper.run(["mktemp", "-d", parent / SOCKET_FOLDER])
         if made.returncode != 0:
             raise DatabaseUnfit(
                 f"No folder for the database's socket can be made in {parent} by {self.keeper.words}: "
@@ -401,7 +404,7 @@ def _private_folder(data: Path) -> Path:
 def _short_folder() -> Path:
     """A folder for temporary things whose name leaves room for a socket's."""
     choices = (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp")  # noqa: S108 - mktemp makes a private one
-    name = len(f"/evenstock-XXXXXXXX/{DOOR}")
+    name = len(f"/{SOCKET_FOLDER}/{DOOR}")
     for choice in choices:
         if choice and len(os.fsencode(choice)) + name <= SOCKET_PATH_BYTES_MAX and Path(choice).is_dir():
             return Path(choice)

@@ -64,10 +64,10 @@ async def listen(settings: Settings, world: World, keep: Keep) -> None:
                     messages = []
                 try:
                     await keep([_arrived(message) for message in messages])
-                except Exception:
-                    for (
-                        message
-                    ) in messages:  # they come again at once, not when the time to acknowledge is over
+                except (
+                    Exception
+                ):  # raised again: whatever it was, the messages come at once, not when ACK_WITHIN_S is over
+                    for message in messages:
                         await message.nak()
                     raise
                 for message in messages:

@@ -22,14 +22,12 @@ comment on column files.detail is 'Why it is quarantined.';
 
 create table sources (
     connection_id integer primary key,
-    cursor text,
     asked_at timestamptz,
     answered_at timestamptz,
     failures integer not null default 0,
     detail text
 );
-comment on table sources is 'Connections that we fetch from: how far we are, and whether they answer.';
-comment on column sources.cursor is 'Of polling: where to go on, in the connector''s own words; stored with what came before it.';
+comment on table sources is 'Connections that we fetch from, and whether they answer.';
 comment on column sources.failures is 'In a row, since the last answer.';
 
 -- What must hold ------------------------------------------------------------------------------------------------
