@@ -42,9 +42,7 @@ USER: Final = "evenstock"
 DATABASE: Final = "evenstock"
 PORT: Final = 5432  # names the socket's file only; nothing listens on the network
 DOOR: Final = f".s.PGSQL.{PORT}"  # the socket's file in its folder
-SOCKET_FOLDER: Final = (
-    "evenstock-XXXXXXXX"  # as mktemp is asked for it: each X becomes a character of its own choice
-)
+SOCKET_FOLDER: Final = "evenstock-XXXXXXXX"  # as mktemp is asked for it, which chooses each X
 MAJOR: Final = 18  # of the wheel's two servers
 SOCKET_PATH_BYTES_MAX: Final = 100  # the system allows 104 to 108
 LOG_BYTES_MAX: Final = 16 * 1024 * 1024

@@ -64,9 +64,7 @@ async def listen(settings: Settings, world: World, keep: Keep) -> None:
                     messages = []
                 try:
                     await keep([_arrived(message) for message in messages])
-                except (
-                    Exception
-                ):  # raised again: whatever it was, the messages come at once, not when ACK_WITHIN_S is over
+                except Exception:  # raised again; the messages are to come at once, not after ACK_WITHIN_S
                     for message in messages:
                         await message.nak()
                     raise
