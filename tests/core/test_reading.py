@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenstock.core import reading
+from evenstock.core import exact_json, reading
 from evenstock.core.errors import Refusal
 
 EVENT = (
@@ -47,7 +47,7 @@ def _seen(value: Any) -> Any:
         return [(name, _seen(inner)) for name, inner in value.items()]
     if isinstance(value, list):
         return [[_seen(inner)] for inner in value]
-    return (type(value), None if type(value).__module__ == reading.__name__ else str(value))
+    return (type(value), None if type(value).__module__ == exact_json.__name__ else str(value))
 
 
 def _outcome(read: Any, body: bytes) -> Any:
@@ -60,13 +60,13 @@ def _outcome(read: Any, body: bytes) -> Any:
 @given(DOCUMENTS)
 def test_any_document_means_the_same_swiftly_and_patiently(text: str) -> None:
     body = text.encode(errors="surrogatepass")
-    assert _outcome(reading.read_json, body) == _outcome(reading._read_patiently, body)
+    assert _outcome(exact_json.read_json, body) == _outcome(exact_json._read_patiently, body)
 
 
 @given(st.integers(0, len(EVENT)), st.integers(0, 12), st.one_of(st.binary(max_size=3), st.sampled_from([b'"id":1,', b"\\", b'"', b"1e9"])))  # fmt: skip
 def test_a_damaged_event_means_the_same_swiftly_and_patiently(at: int, cut: int, put: bytes) -> None:
     body = EVENT[:at] + put + EVENT[at + cut :]
-    assert _outcome(reading.read_json, body) == _outcome(reading._read_patiently, body)
+    assert _outcome(exact_json.read_json, body) == _outcome(exact_json._read_patiently, body)
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,15 @@ def test_a_damaged_event_means_the_same_swiftly_and_patiently(at: int, cut: int,
 def test_what_senders_write_is_read_swiftly_and_doubt_is_not(
     body: bytes, is_swift: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patiently = reading._read_patiently
+    patiently = exact_json._read_patiently
     asked: list[bytes] = []
 
     def counted(body: bytes) -> Any:
         asked.append(body)
         return patiently(body)
 
-    monkeypatch.setattr(reading, "_read_patiently", counted)
-    reading.read_json(body)
+    monkeypatch.setattr(exact_json, "_read_patiently", counted)
+    exact_json.read_json(body)
     assert (asked == []) == is_swift
 
 
@@ -101,3 +101,42 @@ def test_a_quantity_with_decimals_is_read_exactly_and_one_with_an_exponent_is_re
     (bad,) = reading.read_events(EVENT.replace(b"1.50", b"1E+2")).entries
     assert isinstance(bad, reading.Refused)
     assert bad.problem.code == "quantity.pattern"
+
+
+DAMAGES = st.tuples(st.integers(0, len(EVENT)), st.integers(0, 8), st.sampled_from([b"", b"\\", b'"', b"1e9", b"4111111111111111", b",", b"\x7f", b"\xc3\xa9", b"0.5"]))  # fmt: skip
+SENT = st.lists(st.one_of(st.none(), DAMAGES), max_size=4)
+
+
+@given(SENT)
+def test_events_mean_the_same_all_at_once_and_each_by_itself(
+    damages: list[tuple[int, int, bytes] | None],
+) -> None:
+    events = [EVENT if d is None else EVENT[: d[0]] + d[2] + EVENT[d[0] + d[1] :] for d in damages]
+    body = b"[" + b", ".join(events) + b"]"
+    with pytest.MonkeyPatch.context() as patch:
+        at_once = _read(body)
+        patch.setattr(reading, "_read_plain", lambda body: None)
+        assert at_once == _read(body)
+
+
+def _read(body: bytes) -> object:
+    try:
+        return reading.read_events(body)
+    except Refusal as refusal:
+        return refusal.problem
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"0107", b"4111111111111111"),
+        (b"T-1", "é".encode()),
+        (b"T-1", b"T-\x7f"),
+        (b"2026", b"1969"),
+        (b'"A"', b"7"),
+        (b'"uom":"EA"', b'"quantity":2'),
+    ],
+)
+def test_one_event_in_doubt_has_all_of_its_batch_read_one_by_one(old: bytes, new: bytes) -> None:
+    assert reading._read_plain(b"[" + EVENT + b"," + EVENT + b"]") is not None
+    assert reading._read_plain(b"[" + EVENT + b"," + EVENT.replace(old, new) + b"]") is None

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from doors.door import Door, sale
 from evenstock.core.bodies import BODY_BYTES_MAX
-from evenstock.core.reading import DEPTH_MAX
+from evenstock.core.exact_json import DEPTH_MAX
 
 
 async def test_a_problem_has_what_the_design_says(door: Door) -> None:

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from evenstock.api.operation import Call, Operation, read_body, respond
 from evenstock.core.errors import Refusal
 from evenstock.core.events import Identifier, Text
+from evenstock.core.exact_json import escape
 from evenstock.core.quantity import Factor, read_factor
-from evenstock.core.reading import BATCH_EVENTS_MAX, escape, is_identifier
+from evenstock.core.reading import BATCH_EVENTS_MAX, is_identifier
 from evenstock.pipeline.hub import Hub
 from evenstock.postgres import masters
 

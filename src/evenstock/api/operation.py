@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from evenstock.core.errors import Refusal
-from evenstock.core.reading import problem_of, read_json, repeated_name
+from evenstock.core.exact_json import read_json, repeated_name
+from evenstock.core.reading import problem_of
 from evenstock.core.tracing.ids import trace_id_of
 from evenstock.pipeline.hub import Hub
 from evenstock.postgres.keys import ApiKey

@@ -22,7 +22,7 @@ from evenstock.connectors.contract import (
     World,
 )
 from evenstock.core.errors import Refusal
-from evenstock.core.reading import read_json
+from evenstock.core.exact_json import read_json
 
 DETAIL_MAX: Final = 300  # characters of a system's words in an outcome
 WAIT_MAX_S: Final = 24 * 3600.0  # a longer wait in a header is a mistake

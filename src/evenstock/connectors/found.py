@@ -12,8 +12,9 @@ import msgspec
 from evenstock import connectors
 from evenstock.connectors.contract import Connector
 from evenstock.core.errors import Refusal
+from evenstock.core.exact_json import escape
 from evenstock.core.mapping import near
-from evenstock.core.reading import escape, problem_of
+from evenstock.core.reading import problem_of
 
 GROUP = "evenstock.connectors"
 WITHOUT_CODE = ("api", "import")  # connections that others speak for: by a key, by a file

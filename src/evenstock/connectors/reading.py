@@ -6,7 +6,8 @@ import msgspec
 
 from evenstock.connectors.contract import Message, Untranslatable
 from evenstock.core.errors import Refusal
-from evenstock.core.reading import problem_of, read_json, repeated_name
+from evenstock.core.exact_json import read_json, repeated_name
+from evenstock.core.reading import problem_of
 
 T = TypeVar("T")
 EVENTS_MAX: Final = 1_000  # of one message

@@ -17,7 +17,8 @@ import msgspec
 import structlog
 
 from evenstock.core.errors import Refusal
-from evenstock.core.reading import Reading, Received, Refused, read_event, read_events, read_json
+from evenstock.core.exact_json import read_json
+from evenstock.core.reading import Reading, Received, Refused, read_event, read_events
 from evenstock.edge.keeper import Keeper
 from evenstock.edge.store import Kept
 

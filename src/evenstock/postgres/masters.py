@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from evenstock.core.errors import Refusal
 from evenstock.core.events import ItemRef
+from evenstock.core.exact_json import escape
 from evenstock.core.masters import Item, Location, Masters, canonical_gtin
 from evenstock.core.quantity import Factor
-from evenstock.core.reading import escape
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.queries import load
 from evenstock.postgres.rows import tuples

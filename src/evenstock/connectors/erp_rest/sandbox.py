@@ -14,7 +14,7 @@ import msgspec
 
 from evenstock.connectors.sandbox import PAGE, Answer, Asked, Controlled, answer_json
 from evenstock.core.errors import Refusal
-from evenstock.core.reading import read_json
+from evenstock.core.exact_json import read_json
 
 TOKEN: Final = "sandbox"  # noqa: S105 - it opens nothing but this sandbox
 JOB_LOOKS: Final = 2  # until a job of this ERP has ended

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from evenstock.core.errors import Refusal
-from evenstock.core.reading import escape
+from evenstock.core.exact_json import escape
 
 LINE: Final = "line."  # begins the columns that stand in a line of the document
 PATHS_REMEMBERED_MAX: Final = 4_096

@@ -7,8 +7,8 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from evenstock.core.errors import Problem, Refusal
+from evenstock.core.exact_json import read_json, repeated_name
 from evenstock.core.mapping import Document, FileForm, found_at, pointer_to
-from evenstock.core.reading import read_json, repeated_name
 from evenstock.pipeline.rows.source import ROW_LENGTH_MAX, SourceRow, shown
 from evenstock.pipeline.rows.unpacked import Counted, unpacked
 
