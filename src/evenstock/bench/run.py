@@ -22,7 +22,7 @@ from evenstock.postgres.database import Database
 from evenstock.settings import settings
 
 KEY_KINDS: Final[tuple[tickets.KeyKind, ...]] = ("ticket", "random")
-BATCH_CONNECTIONS: Final = 4
+BATCH_CONNECTIONS: Final = 8
 SINGLE_CONNECTIONS: Final = 32
 READ_CONNECTIONS: Final = 8
 BATCHES_PER_S_MAX: Final = 120  # prebuilt for each second; more than the hub can take

@@ -55,7 +55,8 @@ async def receive(
     reading = read_events(body)
     answers: list[Result | None] = [None] * len(reading.entries)
     names = {entry.event.source for entry in reading.entries if isinstance(entry, Received)}
-    ids = await sources.ids(sorted(names), key)
+    known = await sources.ids(sorted(names), key)
+    ids = {name: known[name] for name in names if name in known and key.speaks_for(known[name])}
     accepted: list[int] = []
     incoming: list[Incoming] = []
     for index, entry in enumerate(reading.entries):
@@ -63,7 +64,7 @@ async def receive(
             answers[index] = rejected(entry.id, entry.problem)
             continue
         connection_id = ids.get(entry.event.source)
-        if connection_id is None or not key.speaks_for(connection_id):
+        if connection_id is None:
             detail = f"The key `{key.name}` may not speak for `{entry.event.source}`."
             answers[index] = rejected(
                 entry.event.id, Problem("auth.source", detail, f"{reading.prefix(index)}/source")

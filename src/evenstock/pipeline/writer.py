@@ -21,7 +21,7 @@ from evenstock.pipeline.lane import Lane
 from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.postgres.database import Database
 
-LANES: Final = 2
+LANES: Final = 3  # one prepares, one takes its keys, one holds positions and commits
 SECOND_LANE_EVENTS_MIN: Final = 100  # that wait, before they do not wait for the batch under way
 BATCH_EVENTS_MAX: Final = 1_000  # of one transaction, but never less than one request
 EVENTS_WAITING_MAX: Final = 20_000  # beyond it callers are asked to come again
