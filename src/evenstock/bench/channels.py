@@ -3,11 +3,12 @@
 import http.client
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from evenstock.bench.asking import ask
 from evenstock.bench.hub import Running
 from evenstock.bench.load import request
 from evenstock.bench.rows import Row
@@ -21,9 +22,10 @@ EVENTS_PER_S: Final = 500
 POSTS_PER_S: Final = 20
 TOLD_WITHIN_S: Final = 300.0  # all there is, once, before the measuring begins
 LOOK_EVERY_S: Final = 0.2
+CONNECTION: Final = "bench-recorder"
 CHANNEL: Final = "bench-web"
 
-Run = Callable[..., object]
+Run = Callable[..., Any]
 
 
 def many_at_once(hub: Running, seconds: float) -> Row:
@@ -45,18 +47,18 @@ def told(hub: Running, db: Database, seconds: float, say: Callable[[str], None],
     """Sales at a steady pace, and how long each takes from its commit to the recorder's acknowledgement."""
     say("making a channel over all locations, and telling it every item once")
     began = time.monotonic()
-    hub.send(_channel(hub.key))
-    while run(_owed(db)):
+    hub.post("/v1/connections:batch", {"connections": [{"id": CONNECTION, "connector": "recorder"}]})
+    make(hub, CONNECTION, [CHANNEL])
+    while run(ask(db, database.is_owed)):
         if time.monotonic() - began > TOLD_WITHIN_S:
             raise RuntimeError(f"the channel was not told within {TOLD_WITHIN_S:g} s")
         time.sleep(LOOK_EVERY_S)
     yield Row(f"numbers of a new channel, {ITEMS:,} items, told", ITEMS / (time.monotonic() - began))
-    since = int(str(run(_head(db))))
+    since = run(ask(db, database.head))
     sent = _paced(hub, seconds)
-    while run(_owed(db)):
+    while run(ask(db, database.is_owed)):
         time.sleep(LOOK_EVERY_S)
-    lag: Any = run(_lag(db, since))
-    events, p50, p99 = lag
+    events, p50, p99 = run(ask(db, database.lag, since, CHANNEL))
     if events < sent:
         raise RuntimeError(f"of {sent:,} sales only {events:,} were told")
     name = f"commit to the recorder's acknowledgement, {EVENTS_PER_S} events/s"
@@ -64,19 +66,18 @@ def told(hub: Running, db: Database, seconds: float, say: Callable[[str], None],
     yield Row(name, sent / seconds, p50_ms=p50, p99_ms=p99, p99_at_most_ms=1_000, note=note)
 
 
+def make(hub: Running, connection: str, names: Sequence[str]) -> None:
+    """Channels over all locations."""
+    places = [location(number) for number in range(LOCATIONS)]
+    channels = [{"id": name, "locations": places, "connection": connection} for name in names]
+    hub.post("/v1/channels:batch", {"channels": channels})
+
+
 def _queries(key: str, number: int) -> Iterator[bytes]:
     chosen = random.Random("queries")  # noqa: S311 - a reproducible load, not a secret
     for _ in range(number):
         skus = [sku(chosen.randrange(ITEMS)) for _ in range(ITEMS_ASKED)]
         yield request("POST", "/v1/availability:query", key, msgspec.json.encode({"skus": skus}))
-
-
-def _channel(key: str) -> Iterator[bytes]:
-    connection = {"id": "bench-recorder", "connector": "recorder"}
-    yield request("POST", "/v1/connections:batch", key, msgspec.json.encode({"connections": [connection]}))
-    places = [location(number) for number in range(LOCATIONS)]
-    channel = {"id": CHANNEL, "locations": places, "connection": connection["id"]}
-    yield request("POST", "/v1/channels:batch", key, msgspec.json.encode({"channels": [channel]}))
 
 
 def _paced(hub: Running, seconds: float) -> int:
@@ -96,27 +97,3 @@ def _paced(hub: Running, seconds: float) -> int:
             raise RuntimeError(f"the hub refused what the benchmark sent: {answer.status}")
     door.close()
     return posts * each
-
-
-async def _owed(db: Database) -> bool:
-    connection = await db.connect(application="evenstock bench")
-    try:
-        return await database.is_owed(connection)
-    finally:
-        await connection.close()
-
-
-async def _head(db: Database) -> int:
-    connection = await db.connect(application="evenstock bench")
-    try:
-        return await database.head(connection)
-    finally:
-        await connection.close()
-
-
-async def _lag(db: Database, since: int) -> tuple[int, float, float]:
-    connection = await db.connect(owner=True, application="evenstock bench", statement_timeout_s=0)
-    try:
-        return await database.lag(connection, since, CHANNEL)
-    finally:
-        await connection.close()

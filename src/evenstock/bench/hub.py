@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from evenstock.bench.load import Measured, Plan, framed
+from evenstock.bench.load import Measured, Plan, framed, request
 
 START_WITHIN_S = 60.0
 
@@ -56,6 +56,10 @@ class Running(msgspec.Struct, frozen=True):
         measured = self.load(requests, connections=1, seconds=3600.0, warm_up_s=0.0)
         if measured.failed:
             raise RuntimeError(f"the hub refused what the benchmark needs: {measured.first_failure}")
+
+    def post(self, path: str, body: object) -> None:
+        """Send one request, to be answered well."""
+        self.send(iter([request("POST", path, self.key, msgspec.json.encode(body))]))
 
     def processor_s(self) -> float:
         """What the hub's process has used of the processor."""

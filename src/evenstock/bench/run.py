@@ -6,19 +6,20 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from evenstock import clock, wiring
-from evenstock.bench import channels, orders, tickets
+from evenstock.bench import backlog, channels, orders, tickets, webhooks
+from evenstock.bench.asking import ask
 from evenstock.bench.hub import Running, running
 from evenstock.bench.load import Measured
 from evenstock.bench.rows import Row
 from evenstock.bench.tickets import BATCH, ITEMS, LOCATIONS, Tickets
 from evenstock.postgres import bench as database
 from evenstock.postgres import masters
-from evenstock.postgres.database import Database
+from evenstock.postgres.database import Connection, Database
 from evenstock.settings import settings
 
 KEY_KINDS: Final[tuple[tickets.KeyKind, ...]] = ("ticket", "random")
@@ -34,7 +35,7 @@ LAST_UNITS: Final = 1_000
 OPEN_RESERVATIONS: Final = 200_000
 
 Say = Callable[[str], None]
-Work = Callable[[Database], object]
+Run = Callable[..., Any]
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -44,17 +45,18 @@ class Scope(msgspec.Struct, frozen=True):
     millions: tuple[float, ...] = (1.0, 10.0)  # of movements, for the growth rows
 
 
-def benchmark(scope: Scope, say: Say, run: Callable[..., object]) -> Iterator[Row]:
+def benchmark(scope: Scope, say: Say, run: Run) -> Iterator[Row]:
     """Measure row by row, and yield each as it is known; `run` runs a coroutine."""
     with tempfile.TemporaryDirectory(prefix="evenstock-bench-") as folder:
         data = Path(folder)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("EVENSTOCK_")}
+        environment[webhooks.SECRET_NAME] = webhooks.new_secret()
         with wiring.database(settings({"data": data}, {}), say) as db:
             yield from _rows(scope, data, environment, db, say, run)
 
 
 def _rows(
-    scope: Scope, data: Path, environment: dict[str, str], db: Database, say: Say, run: Callable[..., object]
+    scope: Scope, data: Path, environment: dict[str, str], db: Database, say: Say, run: Run
 ) -> Iterator[Row]:
     with running(data, environment) as hub:
         say("making 10,000 items in 20 locations, each shelf filled")
@@ -100,27 +102,44 @@ def _rows(
         )
         yield channels.many_at_once(hub, scope.seconds)
         yield from _promises(scope, db, hub, say, run)
+        say("taking signed webhooks")
+        yield from webhooks.webhooks(hub, db, scope.seconds, environment[webhooks.SECRET_NAME], run)
         for millions in scope.millions:
             say(f"growing the ledger to {millions:g} million movements")
-            run(_grow(db, int(millions * 1_000_000)))
+            source = run(ask(db, masters.connections))[tickets.SOURCE]
+            run(
+                ask(
+                    db,
+                    database.grow,
+                    int(millions * 1_000_000),
+                    items=ITEMS,
+                    locations=LOCATIONS,
+                    connection_id=source,
+                    now=clock.now(),
+                )
+            )
             measured = _batches(hub, scope.seconds, f"at-{millions:g}", "ticket")
             rate = measured.requests * BATCH / measured.seconds
             yield _row(f"events in batches at {millions:g} million movements", rate, measured)
             yield Row("  against the empty ledger", rate / empty, "×", at_least=0.8, aim=0.95)
         yield from channels.told(hub, db, scope.seconds, say, run)
+        yield from backlog.drained(hub, db, say, run)
+        yield from backlog.beside(
+            hub, db, lambda name: _batches(hub, scope.seconds, name, "ticket"), say, run
+        )
 
 
 def _beside_raw(
-    scope: Scope, db: Database, hub: Running, say: Say, run: Callable[..., object]
+    scope: Scope, db: Database, hub: Running, say: Say, run: Run
 ) -> tuple[Row, dict[tickets.KeyKind, Measured]]:
     """Batches between two halves of the raw limit, so that a machine that changes its pace does so to both."""
     say("the raw limit of the database, and batches between its halves")
-    before = float(str(run(_raw(db, scope.seconds / 2))))
+    before = run(ask(db, _raw, scope.seconds / 2))
     measured: dict[tickets.KeyKind, Measured] = {}
     for kind in KEY_KINDS:
-        run(_checkpoint(db))
+        run(ask(db, database.checkpoint))
         measured[kind] = _batches(hub, scope.seconds, f"{kind}-keys", kind)
-    after = float(str(run(_raw(db, scope.seconds / 2))))
+    after = run(ask(db, _raw, scope.seconds / 2))
     raw = Row(
         "raw limit: one statement a batch, no rules, no HTTP",
         (before + after) / 2,
@@ -129,9 +148,7 @@ def _beside_raw(
     return raw, measured
 
 
-def _promises(
-    scope: Scope, db: Database, hub: Running, say: Say, run: Callable[..., object]
-) -> Iterator[Row]:
+def _promises(scope: Scope, db: Database, hub: Running, say: Say, run: Run) -> Iterator[Row]:
     """Reservations: one hot item, the last units of one, random items, and at once again beside very many that are open."""
     number = int(scope.seconds * ORDERS_PER_S_MAX)
 
@@ -151,20 +168,19 @@ def _promises(
     few, measured = rate(orders.orders(hub.key, "random", number), RESERVING_CONNECTIONS)
     yield _row("reservations, random items, 32 clients", few, measured, 3_000, 5_000)
     say(f"opening {OPEN_RESERVATIONS:,} reservations")
-    run(_open(db))
+    run(
+        ask(
+            db,
+            database.open_reservations,
+            OPEN_RESERVATIONS,
+            items=ITEMS,
+            locations=LOCATIONS,
+            now=clock.now(),
+        )
+    )
     many, measured = rate(orders.orders(hub.key, "beside", number), RESERVING_CONNECTIONS)
     yield _row(f"reservations beside {OPEN_RESERVATIONS:,} open ones", many, measured)
     yield Row("  against few open ones", many / few, "×", at_least=0.8, aim=0.95)
-
-
-async def _open(db: Database) -> None:
-    connection = await db.connect(owner=True, application="evenstock bench", statement_timeout_s=0)
-    try:
-        await database.open_reservations(
-            connection, OPEN_RESERVATIONS, items=ITEMS, locations=LOCATIONS, now=clock.now()
-        )
-    finally:
-        await connection.close()
 
 
 def _batches(hub: Running, seconds: float, name: str, keys: tickets.KeyKind) -> Measured:
@@ -197,10 +213,9 @@ def _row(
     )
 
 
-async def _raw(db: Database, seconds: float) -> float:
+async def _raw(connection: Connection, seconds: float) -> float:
     """Events a second at the raw limit, over one connection."""
     chosen = random.Random("raw")  # noqa: S311 - a reproducible load, not a secret
-    connection = await db.connect(owner=True, application="evenstock bench", statement_timeout_s=0)
     try:
         await database.raw_start(connection, ITEMS, LOCATIONS)
         await database.checkpoint(connection)
@@ -215,7 +230,6 @@ async def _raw(db: Database, seconds: float) -> float:
         return done * BATCH / spent
     finally:
         await database.raw_end(connection)
-        await connection.close()
 
 
 def _raw_row(chosen: random.Random, number: int) -> dict[str, object]:
@@ -228,29 +242,3 @@ def _raw_row(chosen: random.Random, number: int) -> dict[str, object]:
         "q": 1 + number % 3,
         "o": "2026-11-20T14:08:12Z",
     }
-
-
-async def _checkpoint(db: Database) -> None:
-    connection = await db.connect(owner=True, application="evenstock bench", statement_timeout_s=0)
-    try:
-        await database.checkpoint(connection)
-    finally:
-        await connection.close()
-
-
-async def _grow(db: Database, movements: int) -> None:
-    connection = await db.connect(
-        owner=True, application="evenstock bench", statement_timeout_s=0, lock_timeout_s=0
-    )
-    try:
-        known = await masters.connections(connection)
-        await database.grow(
-            connection,
-            movements,
-            items=ITEMS,
-            locations=LOCATIONS,
-            connection_id=known[tickets.SOURCE],
-            now=clock.now(),
-        )
-    finally:
-        await connection.close()

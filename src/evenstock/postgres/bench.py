@@ -68,6 +68,30 @@ async def is_owed(db: Connection) -> bool:
     return bool(await db.fetchval(SQL.is_owed))
 
 
+async def owed(db: Connection) -> int:
+    """How many numbers channels are still to be told, once all are computed; -1 before."""
+    return int(await db.fetchval(SQL.owed))
+
+
+async def untranslated(db: Connection) -> bool:
+    """Whether a message still waits for its translation."""
+    return bool(await db.fetchval(SQL.untranslated))
+
+
+async def messages(db: Connection) -> int:
+    """How many messages became facts."""
+    return int(await db.fetchval(SQL.messages))
+
+
+async def owe_postings(
+    db: Connection, connection: str, number: int, *, items: int, locations: int, now: datetime
+) -> None:
+    """Make this many postings of one line that are owed to a connection."""
+    await db.execute(SQL.owe_postings, connection, number, items, locations, now)
+    await db.execute(SQL.settle_postings)
+    await db.execute(SQL.checkpoint)
+
+
 async def head(db: Connection) -> int:
     """The newest number of the ledger."""
     return int(await db.fetchval(SQL.head))

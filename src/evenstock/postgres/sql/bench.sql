@@ -108,6 +108,31 @@ where p.item_id = d.item_id and p.location_id = d.location_id;
 select exists (select from exposures where due_at is not null) or exists (select from exposure_refreshes) or h.ledger_seq > x.ledger_seq
 from exposing x, ledger_head h;
 
+-- name: owed
+select case when exists (select from exposure_refreshes) or h.ledger_seq > x.ledger_seq then -1
+    else (select count(*) from exposures where due_at is not null) end
+from exposing x, ledger_head h;
+
+-- name: untranslated
+select exists (select from messages where status = 'received');
+
+-- name: messages
+select count(*) from messages where status = 'translated';
+
+-- name: owe_postings
+-- What an ERP that is away for long is owed: documents of one line each.
+with made as (
+    insert into postings (posting_id, connection_id, reference, kind, posted_on, location_id, ledger_from, ledger_to, made_at, rank, status, due_at)
+    select nextval('posting_ids'), k.connection_id, 'bench-' || n, 'sales', $5::timestamptz::date, 1 + n % $4::integer, 1, 1, $5, 0, 'owed', $5
+    from connections k, generate_series(1, $2::integer) n where k.id = $1
+    returning posting_id, location_id
+)
+insert into posting_lines (posting_id, line, item_id, location_id, units)
+select posting_id, 1, 1 + posting_id % $3::integer, location_id, -1 from made;
+
+-- name: settle_postings
+vacuum (analyze) postings, posting_lines;
+
 -- name: head
 select ledger_seq from ledger_head;
 
