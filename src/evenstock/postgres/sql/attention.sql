@@ -122,6 +122,12 @@ where e.code = 'event.key_reused' and e.closed_at is null and exists (
     where k.exception_id = e.exception_id
 );
 
+-- name: given_up_masters
+-- Masters that somebody wrote who is not right about them, and has not tried for a day.
+select e.code, e.subject from exceptions e
+where e.code in ('ownership.other', 'ownership.disputed') and e.closed_at is null and split_part(e.subject, ':', 2) in ('item_master', 'location_master')
+    and e.last_seen_at < $1::timestamptz - interval '1 day';
+
 -- name: refused_contents
 -- The contents that were refused under keys used before, of exceptions that are open.
 select e.exception_id, e.code, e.subject, k.connection_id, k.key, k.body

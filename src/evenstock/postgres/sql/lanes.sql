@@ -6,11 +6,12 @@ left join lanes l using (connection_id)
 where k.connector = any ($3::text[]) and k.flow = 'live' and k.handling <> 'paused'
     and (l.connection_id is null
         or (l.paused is null and l.not_before <= $1 and (l.holder = $2 or l.leased_until <= $1)))
-    and (exists (select from postings p where p.connection_id = k.connection_id and p.due_at <= $1
-            and (k.handling = 'running' or p.made_at <= k.handled_at))
+    and (exists (select from postings p join books b using (connection_id) where p.connection_id = k.connection_id and p.due_at <= $1
+            and b.withheld is null and (k.handling = 'running' or p.made_at <= k.handled_at))
         or exists (
             select from channels c join exposures e using (channel_id)
-            where c.connection_id = k.connection_id and c.publish_on <> 'never' and e.connection_id = k.connection_id and e.due_at <= $1
+            where c.connection_id = k.connection_id and c.publish_on <> 'never' and c.withheld is null and e.connection_id = k.connection_id
+                and e.due_at <= $1
                 and (k.handling = 'running' or e.computed_at <= k.handled_at)));
 
 -- name: hold
@@ -42,7 +43,7 @@ with before as (
         order by e.rank, e.due_at limit $4
         for update skip locked
     ) d
-    where c.connection_id = $1 and c.publish_on <> 'never'
+    where c.connection_id = $1 and c.publish_on <> 'never' and c.withheld is null
     order by d.rank, d.due_at, d.channel_id, d.item_id
     limit $4
 ), sent as (

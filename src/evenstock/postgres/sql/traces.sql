@@ -136,7 +136,8 @@ with changed as (
     where t.location_ids && x.location_ids
 )
 select c.channel_id, c.channel, c.publish_on, c.item_id, i.sku, i.scale, c.since_seq, b.recorded_at as since_at, x.ledger_seq as computed_until,
-    k.id as connection, a.paused, coalesce(n.units, e.intended) as intended, coalesce(n.ledger_seq, e.ledger_seq) as intended_seq,
+    k.id as connection,
+    coalesce(a.paused, case when h.withheld is not null then 'its numbers are not for the hub to tell' end) as paused, coalesce(n.units, e.intended) as intended, coalesce(n.ledger_seq, e.ledger_seq) as intended_seq,
     coalesce(n.computed_at, e.computed_at) as intended_at, e.due_at is not null or n.item_id is not null as is_due,
     w.since as waits_since, d.id as waits_for, w.posting_id as waits_posting, r.refused_detail as waits_detail,
     e.acked_version, l.version, l.quantity, p.quantity as before, l.ledger_seq, l.computed_at, l.sent_at, l.trace_id,
@@ -154,6 +155,7 @@ left join connections d on d.connection_id = c.confirmed_by
 left join postings r on r.posting_id = w.posting_id
 left join connections k on k.connection_id = e.connection_id
 left join lanes a on a.connection_id = e.connection_id
+join channels h on h.channel_id = c.channel_id
 left join lateral (
     select * from exposure_log o where o.channel_id = c.channel_id and o.item_id = c.item_id and o.ledger_seq >= c.since_seq
     order by o.ledger_seq, o.version limit 1
