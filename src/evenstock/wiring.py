@@ -161,7 +161,7 @@ async def hub(
         for feed in streams:
             running.callback(feed.close)
         await _started(running, Rounds(database, "closer", _close_by_fact, closing.EVERY_S))
-        replayer = Replayer(writer, translator.wake, clock.now)
+        replayer = Replayer(writer, translator.wake, tag, clock.now)
         await _started(running, Rounds(database, "replayer", replayer.round, replay.EVERY_S))
         running.callback(asyncio.create_task(_keep_partitions(database)).cancel)
         yield Hub(

@@ -135,7 +135,8 @@ where l.posting_id = $1 and l.line = t.n;
 -- Refused postings are owed again, under a new key: what was refused is certainly not there.
 update postings p set status = 'owed', due_at = $3, round = round + 1, refused_code = null, refused_detail = null
 from connections k
-where k.id = $1 and p.connection_id = k.connection_id and p.status = 'rejected' and ($2::text is null or p.refused_code = $2)
+where ($1::text is null or k.id = $1) and p.connection_id = k.connection_id and p.status = 'rejected' and ($2::text is null or p.refused_code = $2)
+    and ($4::bigint[] is null or p.posting_id = any ($4))
 returning p.posting_id;
 
 -- name: to_carry
@@ -143,9 +144,9 @@ returning p.posting_id;
 select p.posting_id, p.connection_id, p.kind, p.posted_on, p.location_id, p.fact_id, p.trace_id, p.ledger_from, p.ledger_to, p.rank,
     array_agg(l.line order by l.line) as lines
 from postings p
-join connections k on k.id = $1 and k.connection_id = p.connection_id
+join connections k on ($1::text is null or k.id = $1) and k.connection_id = p.connection_id
 join posting_lines l using (posting_id)
-where p.status = 'partly' and l.refused_code is not null and l.carried_by is null and ($2::text is null or l.refused_code = $2)
+where p.status = 'partly' and ($3::bigint[] is null or p.posting_id = any ($3)) and l.refused_code is not null and l.carried_by is null and ($2::text is null or l.refused_code = $2)
 group by p.posting_id
 order by p.posting_id;
 
