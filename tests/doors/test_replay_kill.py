@@ -18,8 +18,8 @@ from evenstock.connectors.erp_rest.sandbox import ErpSandbox
 
 SKUS = tuple(f"TSH-{number}" for number in range(20))
 STOCK = 10
-RATE = 12  # items a second: three replays of twenty last long enough to be killed twice
-KILLED_AT = (8, 30)  # items that have come to an end, of all replays together
+RATE = 12  # items a second: three replays of twenty last long enough to be killed
+KILLED_AT = (12,)  # items that have come to an end, of all replays together; more for a longer day
 
 
 @pytest.fixture
