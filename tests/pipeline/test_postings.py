@@ -317,3 +317,20 @@ async def test_from_a_movement_to_its_document_and_back(database: Database, tmp_
         ]
         assert f"mov_{first[0]}_{first[1]}" in lines[0].movements
         assert [each.document for each in tries] == [found.document]
+
+
+async def test_a_posting_that_failed_does_not_keep_a_new_one_waiting(
+    database: Database, tmp_path: Path
+) -> None:
+    async with accountant(database, tmp_path) as books:
+        await books.does("sale", "S-1", ("TEE", 1))
+        await books.erp.faults("503", retry_after_s=0)
+        await books.post()
+        books.later()
+        await books.does("sale", "S-2", ("TEE", 1))
+        await books.post()
+        assert await books.statuses() == [("sales", "done"), ("sales", "done")]
+        first, second = [
+            row[0] for row in await books.shop.db.fetch("select document from postings order by posting_id")
+        ]
+        assert int(second) < int(first), "what is new goes first"

@@ -195,10 +195,13 @@ async def send_again(
 
 
 async def claim(
-    db: Connection, connection_id: int, now: datetime, fence: int, upto: datetime | None = None
+    db: Connection, connection_id: int, now: datetime, fence: int, upto: datetime | None, *, retries: bool
 ) -> Claimed | None:
-    """The posting that is sent next, written down as sent in the caller's transaction; `upto`: none that was made later."""
-    row = await db.fetchrow(SQL.claim, connection_id, now, fence, LOST, upto)
+    """The posting that is sent next, written down as sent in the caller's transaction; `upto`: none that was made later.
+
+    Without `retries`, one that was tried before only where there is no other.
+    """
+    row = await db.fetchrow(SQL.claim, connection_id, now, fence, LOST, upto, retries)
     return None if row is None else Claimed(*row.values())
 
 

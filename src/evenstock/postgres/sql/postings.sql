@@ -77,12 +77,12 @@ insert into posting_entries (connection_id, ledger_seq, ordinal, posting_id, lin
 select $1, s, o, p, n from json_to_recordset($2::json) as t(s bigint, o integer, p bigint, n integer);
 
 -- name: claim
--- The posting that is sent next, written down before it is sent. A try whose sender did not live to say what became of it is
--- settled as unknown.
+-- The posting that is sent next, written down before it is sent; one that was tried before comes after the others where no retry is
+-- to be afforded ($6). A try whose sender did not live to say what became of it is settled as unknown.
 with before as (
     select p.* from postings p join books b using (connection_id)
     where p.connection_id = $1 and b.withheld is null and p.due_at <= $2 and ($5::timestamptz is null or p.made_at <= $5)
-    order by p.rank, p.posting_id limit 1 for update of p
+    order by p.tries > 0 and not $6::boolean, p.rank, p.posting_id limit 1 for update of p
 ), sent as (
     update postings p set tries = p.tries + 1, first_sent_at = coalesce(p.first_sent_at, $2), sent_at = greatest(p.sent_at, $2), status = 'unknown'
     from before b where p.posting_id = b.posting_id
