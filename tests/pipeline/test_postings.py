@@ -9,7 +9,8 @@ import pytest
 from books import PER_TICKET, Accountant, accountant
 from evenstock.pipeline import postings as making
 from evenstock.pipeline.dispatch import LEASE_S
-from evenstock.postgres import postings
+from evenstock.postgres import attention, postings
+from evenstock.postgres.attention import Filter
 from evenstock.postgres.database import Database
 from evenstock.postgres.postings import PostingFilter
 from hub import event, line
@@ -334,3 +335,22 @@ async def test_a_posting_that_failed_does_not_keep_a_new_one_waiting(
             row[0] for row in await books.shop.db.fetch("select document from postings order by posting_id")
         ]
         assert int(second) < int(first), "what is new goes first"
+
+
+async def test_an_exception_says_how_many_units_the_books_lack(database: Database, tmp_path: Path) -> None:
+    async with accountant(database, tmp_path, "TEE") as books:
+        await books.shop.items("NEW", "ODD")
+        await books.does("receipt", "R-1", ("TEE", 9), ("NEW", 2))
+        await books.does("receipt", "R-2", ("ODD", 4))
+        await books.does("sale", "S-1", ("ODD", 1))
+        out = {"transfer": "T:1", "from": "A", "to": "B"}
+        at = books.now - timedelta(minutes=9)
+        await books.shop.apply(event("ship", "T-out", at, out | {"lines": [line("TEE", 6)]}))
+        await books.shop.apply(event("receive", "T-in", at, out | {"lines": [line("TEE", 2)]}))
+        await books.post()
+        rows = await attention.exceptions(books.shop.db, Filter(), None, 9, books.now)
+        assert {row.code: row.units for row in rows} == {
+            "posting.line_refused": 2,
+            "posting.rejected": 5,
+            "transfer.short": 4,
+        }
