@@ -1,6 +1,6 @@
 """The ledger in the ERP's books: every movement that is due in exactly one posting, every posting there exactly once."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -354,3 +354,28 @@ async def test_an_exception_says_how_many_units_the_books_lack(database: Databas
             "posting.rejected": 5,
             "transfer.short": 4,
         }
+
+
+async def test_a_sale_is_of_the_day_that_its_store_has_also_when_the_clocks_change(
+    database: Database, tmp_path: Path
+) -> None:
+    """The day of 25 hours in October and the day of 23 in March, in Amsterdam."""
+    async with accountant(database, tmp_path) as books:
+        await books.shop.db.execute("update locations set timezone = 'Europe/Amsterdam' where id = 'A'")
+        days = {
+            "2026-03-28T22:59:59Z": "2026-03-28", "2026-03-28T23:00:00Z": "2026-03-29", "2026-03-29T21:59:59Z": "2026-03-29",
+            "2026-03-29T22:00:00Z": "2026-03-30", "2026-10-24T21:59:59Z": "2026-10-24", "2026-10-24T22:00:00Z": "2026-10-25",
+            "2026-10-25T00:30:00Z": "2026-10-25", "2026-10-25T01:30:00Z": "2026-10-25", "2026-10-25T22:59:59Z": "2026-10-25",
+            "2026-10-25T23:00:00Z": "2026-10-26",
+        }  # fmt: skip
+        for at in days:
+            books.shop.now = datetime.fromisoformat(at) + timedelta(minutes=1)
+            sold = {"location": "A", "lines": [line("TEE", 1)]}
+            assert await books.shop.answers(event("sale", at, datetime.fromisoformat(at), sold)) == [
+                "applied"
+            ]
+        await books.make()
+        rows = await books.shop.db.fetch(
+            "select f.key, p.posted_on::text from postings p join facts f using (fact_id)"
+        )
+        assert {row["key"]: row["posted_on"] for row in rows} == days
