@@ -25,9 +25,9 @@ from evenstock.postgres.owners import Owner
 
 
 class OwnerInput(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim: `owner` is a connection, or `evenstock`; null takes the claim away.
+    """Who is right: `owner` is a connection, or `evenstock`; null says nobody.
 
-    `scope` is `everywhere`, `default` (where no other claim says otherwise), a location (store_sales) or a channel (availability).
+    `scope` is `everywhere`, `default` (where nothing else is said), a location (store_sales) or a channel (availability).
     """
 
     domain: Domain
@@ -40,14 +40,14 @@ class OwnerBatch(msgspec.Struct, frozen=True):
 
 
 class OwnersNow(msgspec.Struct, frozen=True):
-    """All claims, and what several systems claim: nothing is done about that."""
+    """All owners, and what several systems claim: nothing is done about that."""
 
     data: list[Owner]
     disputed: list[Dispute]
 
 
-class Claimed(msgspec.Struct, frozen=True):
-    """How many claims were made or taken away, how many held lines were booked because of it, and what is disputed now."""
+class OwnersMade(msgspec.Struct, frozen=True):
+    """How many owners were said or taken away, how many held lines were booked because of it, and what is disputed now."""
 
     upserted: int
     released: int
@@ -66,8 +66,8 @@ async def post_owners(call: Call) -> Response:
     return respond(await make_owners(call.hub, read_body(call, OwnerBatch)))
 
 
-async def make_owners(hub: Hub, batch: OwnerBatch) -> Claimed:
-    """Make or take away claims, and book what waited for them. Raises Refusal `ownership.ours`, `connection.unknown`."""
+async def make_owners(hub: Hub, batch: OwnerBatch) -> OwnersMade:
+    """Say who is right, or that nobody is, and book what waited for it. Raises Refusal `ownership.ours`, `connection.unknown`."""
     check_number(len(batch.owners))
     async with hub.pool.acquire() as db:
         known = await masters.connections(db)
@@ -82,7 +82,7 @@ async def make_owners(hub: Hub, batch: OwnerBatch) -> Claimed:
         await owners.claim(db, rows, hub.now())
         waiting = await owners.held_for(db, sorted({each.domain for each in batch.owners}))
         claims = await owners.claims(db)
-    return Claimed(len(rows), await hub.writer.release(waiting), disputes(claims))
+    return OwnersMade(len(rows), await hub.writer.release(waiting), disputes(claims))
 
 
 def _check(claim: OwnerInput, known: dict[str, int], seen: set[tuple[str, str]], pointer: str) -> None:
@@ -105,7 +105,7 @@ OPERATIONS = (
         "GET", "/v1/owners", get_owners, "Which system is right about what", "connections:read", {200: OwnersNow},
     ),
     Operation(
-        "POST", "/v1/owners:batch", post_owners, "Say which system is right about what", "connections:write", {200: Claimed},
+        "POST", "/v1/owners:batch", post_owners, "Say which system is right about what", "connections:write", {200: OwnersMade},
         body=OwnerBatch, refusals=("limit.batch", "ownership.ours", "connection.unknown", "hub.memory_away"),
         description="Upserts by domain and scope, all or none. It holds from now on: what waited for its owner is booked or sent.",
     ),
