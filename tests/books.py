@@ -85,7 +85,7 @@ class Accountant:
         found = await postings.send_again(self.shop.db, "erp", code, prefix(TAG), self.now)
         number = await self.shop.db.fetchval("select connection_id from connections where id = 'erp'")
         await postings.show_troubles(self.shop.db, number, "erp", self.now)
-        return found
+        return len(found.postings), found.lines
 
     async def statuses(self) -> list[tuple[str, str]]:
         """Kind and status of every posting, in their order."""

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 import trustme
@@ -274,9 +275,11 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
         assert (len(peer.heads), proxy.connections) == (1, 0)
 
 
-def _pair(authority: trustme.CA, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def _pair(
+    authority: trustme.CA, name: str, until: datetime | None = None
+) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(serving)
+    authority.issue_cert(name, not_after=until).configure_cert(serving)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     return serving, trusting
@@ -294,3 +297,12 @@ async def test_a_certificate_is_checked_against_the_name() -> None:
             with pytest.raises(NotSent, match="certificate"):
                 await http.request("POST", peer.url("shop.example", "https"), body=b"secret")
         assert len(peer.heads) == 1
+
+
+async def test_a_certificate_that_has_expired_is_said_and_nothing_is_sent() -> None:
+    serving, trusting = _pair(trustme.CA(), "shop.example", datetime(2020, 1, 1, tzinfo=UTC))
+    async with server(says(OK), serving) as peer:
+        async with out(f"shop.example:{peer.port}", addresses=["127.0.0.1"], tls=trusting) as http:
+            with pytest.raises(NotSent, match="expired"):
+                await http.request("POST", peer.url("shop.example", "https"), body=b"secret")
+        assert peer.heads == []

@@ -93,6 +93,11 @@ def _in_words() -> Iterator[None]:
     """What the database answers, for an operator."""
     try:
         yield
+    except faults.DAMAGED as error:
+        raise DatabaseUnfit(
+            f"The database is damaged: {error}. Stop every hub that uses it, keep a copy of its files as they are, and restore the newest "
+            "backup; sources then send again what came after it, and what is known is booked once."
+        ) from error
     except (*faults.ANY, ValueError) as error:  # ValueError: a URL that the driver cannot read
         raise DatabaseUnfit(
             f"The database does not answer, or not as it should: {str(error) or type(error).__name__}. Check that the "
@@ -161,7 +166,7 @@ async def hub(
         for feed in streams:
             running.callback(feed.close)
         await _started(running, Rounds(database, "closer", _close_by_fact, closing.EVERY_S))
-        replayer = Replayer(writer, translator.wake, clock.now)
+        replayer = Replayer(writer, translator.wake, tag, clock.now)
         await _started(running, Rounds(database, "replayer", replayer.round, replay.EVERY_S))
         running.callback(asyncio.create_task(_keep_partitions(database)).cancel)
         yield Hub(

@@ -85,6 +85,9 @@ WRONG = [
     ('stock_ledger = "evenstock"', 'stock_ledger = "shop-eu"', "stock_ledger", "cannot be left to shop-eu"),
     ('"0042" = "pos-old"', '"0042" = "pos-odl"', "pos-odl", "Did you mean pos-old?"),
     ('"0042" = "pos-old"', '"0043" = "pos-old"', "0043", "there is no location 0043"),
+    ('reservations = "evenstock"', 'availability = { "wbe" = "shop-eu" }', "availability", "Did you mean web?"),
+    ('reservations = "evenstock"', 'availability = "shop-eu"', "availability", "cannot be left to shop-eu"),
+    ('reservations = "evenstock"', 'item_master = { "0107" = "shop-eu" }', "item_master", "owned as a whole"),
     ('connector = "api"', 'connector = "api"\nowns = ["store_sales"]', "owns", "claimed by pos-nl"),
     ('reservations = "evenstock"', 'location_master = "pos-old"', "location_master", "[[location]] cannot be written"),
     ('name = "tulip"', "name = tulip", "name = tulip", "no TOML"),
@@ -139,6 +142,7 @@ async def now(database: Database) -> dict[str, Any]:
             "locations": await configured.locations(db),
             "connections": await configured.connections(db),
             "channels": await configured.sales_channels(db),
+            "owners": await configured.claims(db),
         }
     finally:
         await db.close()
@@ -150,7 +154,7 @@ def test_a_plan_changes_nothing_and_applying_it_twice_is_applying_it_once(
     arguments = ["apply", "--file", str(estate), *at(database, estate.parent)]
     code, plan, _ = command(*arguments, "--plan")
     assert code == 0
-    assert [line.split()[:2] for line in plan.splitlines()] == [["+", "create"]] * 6
+    assert [line.split()[:2] for line in plan.splitlines()] == [["+", "create"]] * 10
     assert asyncio.run(now(database))["channels"] == []
     assert command(*arguments)[0] == 0
     made = asyncio.run(now(database))
@@ -159,6 +163,10 @@ def test_a_plan_changes_nothing_and_applying_it_twice_is_applying_it_once(
         "pos-nl": "http_json", "pos-old": "api", "shop-eu": "shopify",
     }  # fmt: skip
     assert (made["channels"][0]["locations"], made["channels"][0]["safety_stock"]) == (["0107", "0042"], 1)
+    assert {each["id"]: each["owner"] for each in made["owners"]} == {
+        "reservations everywhere": "evenstock", "stock_ledger everywhere": "evenstock",
+        "store_sales 0042": "pos-old", "store_sales default": "pos-nl",
+    }  # fmt: skip
     code, again, _ = command(*arguments)
     assert code == 0
     assert "Nothing to do" in again
@@ -178,7 +186,7 @@ def test_what_changes_is_shown_field_by_field_and_what_is_not_in_the_file_stays(
     assert code == 0
     for words in (
         "~ change   connection shop-eu", "promised: nothing → true", "shop: tulip-dev.myshopify.com → nothing",
-        "~ change   channel web", "safety_stock: 1 → 3", "= nothing  location 0107", "stays    location 0042, which is not in the file",
+        "stays    owner store_sales 0042", "~ change   channel web", "safety_stock: 1 → 3", "= nothing  location 0107", "stays    location 0042, which is not in the file",
     ):  # fmt: skip
         assert words in out, out
     made = asyncio.run(now(database))

@@ -115,7 +115,7 @@ def test_events_mean_the_same_all_at_once_and_each_by_itself(
     body = b"[" + b", ".join(events) + b"]"
     with pytest.MonkeyPatch.context() as patch:
         at_once = _read(body)
-        patch.setattr(reading, "_read_plain", lambda body: None)
+        patch.setattr(reading, "_read_plain", lambda _body: None)
         assert at_once == _read(body)
 
 

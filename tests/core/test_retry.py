@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenstock.core.retry import ASKED_MAX_S, FIRST_S, LONGEST_S, wait_s
+from evenstock.core.retry import (
+    ASKED_MAX_S,
+    FIRST_S,
+    LONGEST_S,
+    SAVED_MAX,
+    SHARE,
+    earned,
+    wait_s,
+)
 
 CHANCE = st.floats(0, 1)
 
@@ -34,3 +42,22 @@ def test_a_time_beyond_belief_is_not_waited_for() -> None:
 
 def test_those_who_failed_together_do_not_come_back_together() -> None:
     assert len({wait_s(3, step / 10) for step in range(11)}) == 11
+
+
+CALLS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=200)
+
+
+@given(CALLS)
+def test_retries_in_place_of_something_new_are_a_tenth_of_what_is_new(calls: list[tuple[int, int]]) -> None:
+    budget, first, again = 0.0, 0, 0
+    for fresh, wanted in calls:
+        retried = min(wanted, int(budget))
+        first, again = first + fresh, again + retried
+        budget = earned(budget, first=fresh, again=retried)
+        assert again <= SHARE * first + 1e-6
+        assert 0 <= budget <= SAVED_MAX
+
+
+def test_what_is_saved_has_an_end_and_nothing_is_owed() -> None:
+    assert earned(SAVED_MAX, first=10_000, again=0) == SAVED_MAX
+    assert earned(1.0, first=0, again=500) == 0.0

@@ -38,6 +38,8 @@ CALLS: dict[str, tuple[str, object]] = {
     "get_exposures": ("/v1/exposures", None),
     "get_exposure_log": ("/v1/exposures/log?channel=web", None),
     "get_connections": ("/v1/connections", None),
+    "get_owners": ("/v1/owners", None),
+    "post_owners": ("/v1/owners:batch", {"owners": [{"domain": "stock_ledger", "owner": "evenstock"}]}),
     "pause_connection": ("/v1/connections/web-recorder:pause", {}),
     "drain_connection": ("/v1/connections/web-recorder:drain", {}),
     "resume_connection": ("/v1/connections/web-recorder:resume", {}),

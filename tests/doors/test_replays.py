@@ -182,7 +182,7 @@ async def test_numbers_are_told_again_under_keys_of_their_own(database: Database
             tells.now = till.now
         system.next = [Rejected("Not listed here.")]
         await tells.say()
-        replayer = Replayer(None, lambda: None, lambda: tells.now)  # type: ignore[arg-type]  # no held lines here
+        replayer = Replayer(None, lambda: None, "tag", lambda: tells.now)  # type: ignore[arg-type]  # no held lines here
 
         async def again(verb: str, **more: Any) -> Any:
             wanted = Wanted(step="dispatch", verb=verb, **more)  # type: ignore[arg-type]  # one of them
@@ -225,7 +225,7 @@ async def test_a_replay_keeps_its_rate_and_pauses_cancels_and_stops(database: Da
             async def release(self, subjects: list[str]) -> int:  # noqa: ARG002
                 return 0
 
-        replayer = Replayer(Writer(), lambda: None, lambda: till.now)  # type: ignore[arg-type]  # its one method
+        replayer = Replayer(Writer(), lambda: None, "tag", lambda: till.now)  # type: ignore[arg-type]  # its one method
         plan = await replay.plan(till.db, Wanted(step="apply", rate_per_s=1), "me", till.now)
         number = int(plan.id.removeprefix("rpl_"))
 

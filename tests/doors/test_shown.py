@@ -19,7 +19,7 @@ import pytest
 
 from connectors.sandboxed import Peer, served
 from doors.door import Door, Process, evenstock, knocking, line, sale, until
-from doors.killing import AWAY, free_port, kill_database, ready
+from doors.killing import AWAY, free_port, kill_database, ready, stop_database
 from edge.road import Road, road
 from edge.shop import Shop, plan, shop
 from evenstock import clock
@@ -31,6 +31,7 @@ STORES = ("0107", "0042", "0117")  # the shop sells from the first
 SKUS = tuple(f"TSH-{number}" for number in range(4))
 STOCK = 60
 ROUNDS, ROUNDS_DEEP = 1, 10
+RESTARTS, RESTARTS_DEEP = 3, 40
 TICKETS = 8  # of each store, between two kills
 SURELY = ("cut-after", "429-bare", "500-after")  # whatever chance says
 FAULTS = dict.fromkeys(("429-bare", "500", "500-after", "cut", "cut-after", "html-after", "503"), 0.03)
@@ -244,41 +245,64 @@ async def _ledger(door: Door) -> dict[str, dict[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("rounds", [ROUNDS, pytest.param(ROUNDS_DEEP, marks=pytest.mark.deep)])
-async def test_after_every_fault_ledger_shop_and_books_are_exactly_equal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: int
-) -> None:
+@pytest.fixture
+def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, secret in (("SHOP_TOKEN", "sandbox"), ("SHOP_SECRET", "hush"), ("ERP_TOKEN", "sandbox")):
         monkeypatch.setenv(name, secret)
+
+
+@pytest.mark.usefixtures("tokens")
+@pytest.mark.parametrize("rounds", [ROUNDS, pytest.param(ROUNDS_DEEP, marks=pytest.mark.deep)])
+async def test_after_every_fault_ledger_shop_and_books_are_exactly_equal(tmp_path: Path, rounds: int) -> None:
     async with world(tmp_path, FAULTS) as (found, stores, way):
         await play(found, stores, way, tmp_path, rounds)
         await heal(found, stores)
-        try:
-            await until(lambda: equal(found))
-        except TimeoutError:
-            pytest.fail(
-                f"due {found.due()}, ledger {await _ledger(found.door)}, books {found.erp.sandbox.state.stock}"
-            )
-        await until(lambda: confirmed(found))
-        keys = [
-            movement["key"]
-            for sku in SKUS
-            for movement in (await found.door.get(f"/v1/movements?sku={sku}&limit=500")).body["data"]
-            if movement["why"] in {"sale", "shipment"}
-        ]
-        booked = Counter(keys)
-        assert set(booked.values()) == {1}, "each once"
-        shipped = {key for key in booked if key.startswith("fulfillment/")}
-        assert booked.keys() - shipped == found.reported.keys()
-        assert len(shipped) == found.orders
-        done = [
-            posting["document"]
-            for sku in SKUS
-            for posting in (await found.door.get(f"/v1/postings?sku={sku}&limit=500")).body["data"]
-        ]
-        assert found.erp.sandbox.state.posted == len(set(done) - {None})
-        exceptions = (await found.door.get("/v1/exceptions")).body["data"]
-        assert {each["code"] for each in exceptions} <= EXPLAINED
-        assert all(each["detail"] for each in exceptions if each["code"] != "stock.negative")
-        code, out, err = await evenstock("verify", "--data", str(tmp_path))
-        assert code == 0, out + err
+        await are_equal_in_the_end(found, tmp_path)
+
+
+@pytest.mark.usefixtures("tokens")
+@pytest.mark.parametrize("restarts", [RESTARTS, pytest.param(RESTARTS_DEEP, marks=pytest.mark.deep)])
+async def test_a_database_that_is_restarted_every_few_seconds_loses_nothing_and_doubles_nothing(
+    tmp_path: Path, restarts: int
+) -> None:
+    async with world(tmp_path, {}) as (found, stores, _):
+        for restart in range(restarts):
+            trading = asyncio.create_task(found.trade(stores, restart))
+            stop_database(tmp_path)
+            await trading
+            await ready(found.door)
+        await heal(found, stores)
+        await are_equal_in_the_end(found, tmp_path)
+
+
+async def are_equal_in_the_end(found: World, data: Path) -> None:
+    """Ledger, shop and books say what the witness says; each sale, shipment and document is there once; all invariants hold."""
+    try:
+        await until(lambda: equal(found))
+    except TimeoutError:
+        pytest.fail(
+            f"due {found.due()}, ledger {await _ledger(found.door)}, books {found.erp.sandbox.state.stock}"
+        )
+    await until(lambda: confirmed(found))
+    keys = [
+        movement["key"]
+        for sku in SKUS
+        for movement in (await found.door.get(f"/v1/movements?sku={sku}&limit=500")).body["data"]
+        if movement["why"] in {"sale", "shipment"}
+    ]
+    booked = Counter(keys)
+    assert set(booked.values()) == {1}, "each once"
+    shipped = {key for key in booked if key.startswith("fulfillment/")}
+    assert booked.keys() - shipped == found.reported.keys()
+    assert len(shipped) == found.orders
+    done = [
+        posting["document"]
+        for sku in SKUS
+        for posting in (await found.door.get(f"/v1/postings?sku={sku}&limit=500")).body["data"]
+    ]
+    assert found.erp.sandbox.state.posted == len(set(done) - {None})
+    exceptions = (await found.door.get("/v1/exceptions")).body["data"]
+    assert {each["code"] for each in exceptions} <= EXPLAINED
+    assert all(each["detail"] for each in exceptions if each["code"] != "stock.negative")
+    code, out, err = await evenstock("verify", "--data", str(data))
+    assert code == 0, out + err

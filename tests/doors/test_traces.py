@@ -373,6 +373,10 @@ LARGE = (
     "messages",
     "reservations",
     "batches",
+    "postings",
+    "posting_lines",
+    "posting_entries",
+    "posting_attempts",
 )
 GIVEN_TO: dict[str, tuple[Any, ...]] = {
     "facts_of_trace": (GIVEN, 9), "facts_of_key": ("k", None, 9), "facts_of_ticket": ("t", 9), "facts_of_movement": (1, 0),
@@ -380,6 +384,7 @@ GIVEN_TO: dict[str, tuple[Any, ...]] = {
     "held": ([1],), "reused": ([1],), "movements": ([1], [1], 9), "reservations_of_trace": (GIVEN, 9), "reservations_of_order": ("o", 9),
     "reservations_shipped": ([1], 9), "reservations": ([1],), "claims": ([1], 9), "messages_of_trace": (GIVEN, 9), "messages": ([1],),
     "exposure": (1, 1, 1), "numbers": ([1], [1], [1], 9), "tries": ([1], [1], [1], 9),
+    "facts_of_posting": (1, "4901", 9), "postings": ([1], [1], 9), "posting_tries": ([1], 9), "books_behind": ([1], [1]),
 }  # fmt: skip
 
 

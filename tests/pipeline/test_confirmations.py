@@ -113,7 +113,8 @@ async def test_why_and_trace_name_the_posting_that_is_waited_for(database: Datab
         since = f"{waits_since:%H:%M:%S}"
         words = f"waits for erp's confirmation of posting {posting}, since"
         assert words in await it.sentence()
-        (missing,) = (await anything(it.tells.db, "R-1", TAG, it.books.now)).missing
+        missing, books = (await anything(it.tells.db, "R-1", TAG, it.books.now)).missing
+        assert (books.system, books.state) == ("erp", "waiting"), "and the books lack the posting"
         assert missing.words == f"web is not yet told 10 of TEE: it {words} {since}."
         assert (missing.state, missing.overdue) == ("waiting", False)
         says = (await told.exposures_of(it.tells.db, "web", ["TEE"]))["TEE"].exposure

@@ -158,6 +158,47 @@ async def test_after_failures_in_a_row_one_thing_is_tried_and_then_all_again(
         assert await dispatcher.tell(connection_id) == 19, "closed again"
 
 
+@pytest.mark.parametrize("at_once", [1, 5])
+async def test_what_fails_again_and_again_takes_a_tenth_of_what_is_new(
+    database: Database, tmp_path: Path, at_once: int
+) -> None:
+    async with hub(database, "pos") as books, teller(database, tmp_path, System(at_once=at_once)) as tells:
+        broken, sound = [f"A-{n:02}" for n in range(20)], [f"B-{n:02}" for n in range(40)]
+        await stocked(books, tells, *broken, *sound)
+
+        async def answers(settings: Any, world: Any, exposures: Any) -> list[Outcome]:  # noqa: ARG001
+            return [
+                RetryLater("It is broken.", None, "busy") if each.sku[0] == "A" else Done()
+                for each in exposures
+            ]
+
+        tells.system.answering = answers
+        assert await tells.tell() == 60
+        lines = [line(sku, 1, sku) for sku in sound]
+        await books.apply(event("sale", "s", books.now, {"location": "A", "lines": lines}))
+        await tells.expose()
+        tells.later(61)
+        await tells.db.execute("update lanes set retries = 0")
+        await tells.db.execute(
+            "update exposures set rank = 0 where item_id in (select item_id from items where sku like 'A%')"
+        )
+        dispatcher = tells.dispatcher()
+        (connection_id,) = await dispatcher.due()
+        calls = [await dispatcher.tell(connection_id) for _ in range(40 // at_once)]
+        assert sum(calls) == 40
+        rows = await tells.db.fetch(
+            "select sku, count(*) from attempts join items using (item_id) where try > 1 group by 1"
+        )
+        assert sum(number for _, number in rows) <= 4, "though the broken ones stand first"
+        while await dispatcher.tell(connection_id):
+            pass
+        assert {(await tells.exposure(sku))["acked"] for sku in sound} == {8}
+        tried = await tells.db.fetchval(
+            "select min(tries) from exposures join items using (item_id) where sku like 'A%'"
+        )
+        assert tried == 2, "and they had their turn when nothing new was left"
+
+
 async def test_a_system_that_is_merely_busy_is_not_cut_off(database: Database, tmp_path: Path) -> None:
     async with hub(database, "pos") as books, teller(database, tmp_path) as tells:
         await stocked(books, tells, "TEE")

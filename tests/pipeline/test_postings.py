@@ -1,6 +1,6 @@
 """The ledger in the ERP's books: every movement that is due in exactly one posting, every posting there exactly once."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,7 +9,8 @@ import pytest
 from books import PER_TICKET, Accountant, accountant
 from evenstock.pipeline import postings as making
 from evenstock.pipeline.dispatch import LEASE_S
-from evenstock.postgres import postings
+from evenstock.postgres import attention, postings
+from evenstock.postgres.attention import Filter
 from evenstock.postgres.database import Database
 from evenstock.postgres.postings import PostingFilter
 from hub import event, line
@@ -317,3 +318,64 @@ async def test_from_a_movement_to_its_document_and_back(database: Database, tmp_
         ]
         assert f"mov_{first[0]}_{first[1]}" in lines[0].movements
         assert [each.document for each in tries] == [found.document]
+
+
+async def test_a_posting_that_failed_does_not_keep_a_new_one_waiting(
+    database: Database, tmp_path: Path
+) -> None:
+    async with accountant(database, tmp_path) as books:
+        await books.does("sale", "S-1", ("TEE", 1))
+        await books.erp.faults("503", retry_after_s=0)
+        await books.post()
+        books.later()
+        await books.does("sale", "S-2", ("TEE", 1))
+        await books.post()
+        assert await books.statuses() == [("sales", "done"), ("sales", "done")]
+        first, second = [
+            row[0] for row in await books.shop.db.fetch("select document from postings order by posting_id")
+        ]
+        assert int(second) < int(first), "what is new goes first"
+
+
+async def test_an_exception_says_how_many_units_the_books_lack(database: Database, tmp_path: Path) -> None:
+    async with accountant(database, tmp_path, "TEE") as books:
+        await books.shop.items("NEW", "ODD")
+        await books.does("receipt", "R-1", ("TEE", 9), ("NEW", 2))
+        await books.does("receipt", "R-2", ("ODD", 4))
+        await books.does("sale", "S-1", ("ODD", 1))
+        out = {"transfer": "T:1", "from": "A", "to": "B"}
+        at = books.now - timedelta(minutes=9)
+        await books.shop.apply(event("ship", "T-out", at, out | {"lines": [line("TEE", 6)]}))
+        await books.shop.apply(event("receive", "T-in", at, out | {"lines": [line("TEE", 2)]}))
+        await books.post()
+        rows = await attention.exceptions(books.shop.db, Filter(), None, 9, books.now)
+        assert {row.code: row.units for row in rows} == {
+            "posting.line_refused": 2,
+            "posting.rejected": 5,
+            "transfer.short": 4,
+        }
+
+
+async def test_a_sale_is_of_the_day_that_its_store_has_also_when_the_clocks_change(
+    database: Database, tmp_path: Path
+) -> None:
+    """The day of 25 hours in October and the day of 23 in March, in Amsterdam."""
+    async with accountant(database, tmp_path) as books:
+        await books.shop.db.execute("update locations set timezone = 'Europe/Amsterdam' where id = 'A'")
+        days = {
+            "2026-03-28T22:59:59Z": "2026-03-28", "2026-03-28T23:00:00Z": "2026-03-29", "2026-03-29T21:59:59Z": "2026-03-29",
+            "2026-03-29T22:00:00Z": "2026-03-30", "2026-10-24T21:59:59Z": "2026-10-24", "2026-10-24T22:00:00Z": "2026-10-25",
+            "2026-10-25T00:30:00Z": "2026-10-25", "2026-10-25T01:30:00Z": "2026-10-25", "2026-10-25T22:59:59Z": "2026-10-25",
+            "2026-10-25T23:00:00Z": "2026-10-26",
+        }  # fmt: skip
+        for at in days:
+            books.shop.now = datetime.fromisoformat(at) + timedelta(minutes=1)
+            sold = {"location": "A", "lines": [line("TEE", 1)]}
+            assert await books.shop.answers(event("sale", at, datetime.fromisoformat(at), sold)) == [
+                "applied"
+            ]
+        await books.make()
+        rows = await books.shop.db.fetch(
+            "select f.key, p.posted_on::text from postings p join facts f using (fact_id)"
+        )
+        assert {row["key"]: row["posted_on"] for row in rows} == days

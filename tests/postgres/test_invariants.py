@@ -103,6 +103,10 @@ PLANTED = {
     """,
     "v_replaced_message_is_there": "update messages set replaced_by = 0 where message_id = (select min(message_id) from messages)",
     "v_settings_history_is_whole": "update connections set settings = '{\"planted\": true}'",
+    # who is right about what
+    "v_withheld_is_shown": "update channels set withheld = 'ownership.other'",
+    "v_owner_is_there": "insert into owners values ('item_master', 'everywhere', 0, '2026-03-02')",
+    "v_sale_is_of_its_owner": "update held_lines set code = 'ownership.other' where settled_at is null",
     # promises
     **PLANTED_PROMISES,
     # the inbox
@@ -142,6 +146,9 @@ PLANTED_TOO = (
     ("v_stream_is_in_order", "update streams set seen = '{1,2,3}'"),
     ("v_stream_is_in_order", "update streams set seen = '{5,2}'"),
     ("v_gap_is_shown", "delete from exceptions where code = 'source.sequence_gap'"),
+    ("v_withheld_is_shown", "update books set withheld = 'ownership.disputed'"),
+    ("v_withheld_is_shown", "update exceptions set code = 'ownership.other', subject = 'owner:availability:web' where code = 'stock.negative'"),
+    ("v_hold_is_of_lines", "update exceptions set code = 'ownership.other', subject = 'owner:store_sales:a:b' where code = 'stock.negative'"),
     *PLANTED_PROMISES_TOO,
     *PLANTED_MESSAGES_TOO,
     *PLANTED_TOLD_TOO,

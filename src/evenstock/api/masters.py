@@ -13,6 +13,7 @@ from evenstock.core.events import Identifier, Text
 from evenstock.core.exact_json import escape
 from evenstock.core.quantity import Factor, read_factor
 from evenstock.core.reading import BATCH_EVENTS_MAX, is_identifier
+from evenstock.pipeline.authority import check_author
 from evenstock.pipeline.hub import Hub
 from evenstock.postgres import masters
 
@@ -64,12 +65,16 @@ async def post_items(call: Call) -> Response:
     items = [_item(item, index) for index, item in enumerate(batch.items)]
     check_distinct([item.sku for item in batch.items], "items", "sku")
     async with call.hub.pool.acquire() as db:
+        await check_author(db, "item_master", call.caller, call.hub.now())
         subjects = await masters.upsert_items(db, items, call.hub.now())
     return respond(Upserted(len(items), await call.hub.writer.release(subjects)))
 
 
 async def post_locations(call: Call) -> Response:
-    return respond(await make_locations(call.hub, read_body(call, LocationBatch)))
+    batch = read_body(call, LocationBatch)
+    async with call.hub.pool.acquire() as db:
+        await check_author(db, "location_master", call.caller, call.hub.now())
+    return respond(await make_locations(call.hub, batch))
 
 
 async def make_locations(hub: Hub, batch: LocationBatch) -> Upserted:
@@ -157,12 +162,12 @@ def _factor(text: str, pointer: str) -> Factor:
 OPERATIONS = (
     Operation(
         "POST", "/v1/items:batch", post_items, "Make or change items", "items:write", {200: Upserted},
-        body=ItemBatch, refusals=("limit.batch", "item.scale_changed", "item.code_taken", "hub.memory_away"),
+        body=ItemBatch, refusals=("limit.batch", "item.scale_changed", "item.code_taken", "ownership.other", "ownership.disputed", "hub.memory_away"),
         description="Upserts by sku, all or none. Held lines that waited for these items are booked, oldest first.",
     ),
     Operation(
         "POST", "/v1/locations:batch", post_locations, "Make or change locations", "locations:write", {200: Upserted},
-        body=LocationBatch, refusals=("limit.batch", "hub.memory_away"),
+        body=LocationBatch, refusals=("limit.batch", "ownership.other", "ownership.disputed", "hub.memory_away"),
         description="Upserts by id, all or none. Held lines that waited for these locations are booked, oldest first.",
     ),
 )  # fmt: skip

@@ -93,9 +93,9 @@ async def retry_postings(call: Call) -> Response:
                 "connection.unknown", f"There is no connection `{given.connection}`.", "/connection"
             )
         now = call.hub.now()
-        again, lines = await postings.send_again(db, given.connection, given.code, prefix(call.hub.tag), now)
+        again = await postings.send_again(db, given.connection, given.code, prefix(call.hub.tag), now)
         await postings.show_troubles(db, known[given.connection], given.connection, now)
-    return respond(Retried(again, lines))
+    return respond(Retried(len(again.postings), again.lines))
 
 
 def _movement(text: str) -> tuple[int, int]:

@@ -225,7 +225,7 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/replays", post_replays, "Plan a replay", "replays:write", {201: Replay}, body=PlanInput,
         refusals=("replay.too_many", "identifier.characters"),
-        description="From a step (translate: messages; apply: held lines; dispatch: numbers told), what failed, is missing, or all. Answers "
+        description="From a step (translate: messages; apply: held lines; dispatch: numbers told; post: what the books lack; observe: what channels show), what failed, is missing, or all. Answers "
         "how many, the oldest, the effect on each target, the rate and the time it takes. Nothing is done until it is run, and then exactly this.",
     ),
     Operation(

@@ -42,9 +42,11 @@ OPERATIONS = (
             Parameter("movement", "mov_…, a line of the ledger.", TEXT),
             Parameter("dispatch", "The key under which a channel was told a number.", TEXT),
             Parameter("message", "msg_…, a vendor's message.", TEXT),
+            Parameter("posting", "pst_…, or the reference that the books know it by.", TEXT),
+            Parameter("document", "The books' own number: the tickets behind it.", TEXT),
         ),
         refusals=("trace.not_found", "trace.ambiguous"),
-        description="One of the parameters. Steps in time order with the stored times, from the message or event through movements, claims "
-        "and numbers told to each channel's answer; `missing` says what has not happened, by whom and since when.",
+        description="One of the parameters. Steps in time order with the stored times, from the message or event through movements, claims, "
+        "numbers told and postings to each system's answer and what it shows; `missing` says what has not happened, by whom and since when.",
     ),
 )  # fmt: skip

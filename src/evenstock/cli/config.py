@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 
 from evenstock import wiring
 from evenstock.api.channels import ChannelBatch, ConnectionBatch, make_channels, make_connections
 from evenstock.api.masters import BATCH_MAX, LocationBatch, make_locations
-from evenstock.cli.config_file import DOMAINS, Configuration, Mistake, read_configuration
+from evenstock.api.owners import OwnerBatch, OwnerInput, make_owners
+from evenstock.cli.config_file import Configuration, Mistake, read_configuration
 from evenstock.cli.config_plan import Plan, plan_of
 from evenstock.cli.talk import (
     Data,
@@ -27,6 +29,7 @@ from evenstock.cli.talk import (
 )
 from evenstock.connectors.found import found
 from evenstock.core.errors import Refusal
+from evenstock.core.owning import DOMAINS
 from evenstock.pipeline.vault import Vault
 from evenstock.postgres import configured
 from evenstock.postgres.database import Database
@@ -176,6 +179,7 @@ async def _plan(database: Database, wanted: Configuration) -> Plan:
             "location": await configured.locations(db),
             "connection": await configured.connections(db),
             "channel": await configured.sales_channels(db),
+            "owner": await configured.claims(db),
         }
     return plan_of(wanted, now)
 
@@ -185,6 +189,11 @@ async def _apply(database: Database, vault: Vault, wanted: Configuration, plan: 
     locations = [each for each in wanted.locations if each.id in plan.ids("location")]
     connections = [each for each in wanted.connections if each.id in plan.ids("connection")]
     channels = [each for each in wanted.channels if each.id in plan.ids("channel")]
+    claims = [
+        msgspec.convert({"domain": each.domain, "scope": each.scope, "owner": each.claimant}, OwnerInput)
+        for each in wanted.claims
+        if f"{each.domain} {each.scope}" in plan.ids("owner")
+    ]
     async with wiring.hub(database, vault=vault) as hub:
         for start in range(0, len(locations), BATCH_MAX):
             await make_locations(hub, LocationBatch(locations[start : start + BATCH_MAX]))
@@ -192,3 +201,5 @@ async def _apply(database: Database, vault: Vault, wanted: Configuration, plan: 
             await make_connections(hub, ConnectionBatch(connections[start : start + BATCH_MAX]))
         for start in range(0, len(channels), BATCH_MAX):
             await make_channels(hub, ChannelBatch(channels[start : start + BATCH_MAX]))
+        for start in range(0, len(claims), BATCH_MAX):
+            await make_owners(hub, OwnerBatch(claims[start : start + BATCH_MAX]))

@@ -16,17 +16,11 @@ from evenstock.api.masters import LocationInput, check_location
 from evenstock.connectors.found import WITHOUT_CODE, configured, found
 from evenstock.core.errors import Refusal
 from evenstock.core.mapping import near, read_mapping
+from evenstock.core.owning import DOMAINS, EVERYWHERE, HUB, REST, SCOPED_BY, is_only_ours
 from evenstock.core.reading import is_identifier, problem_of
 
-HUB: Final = "evenstock"  # how [owners] names the hub itself
-DOMAINS: Final = (
-    "item_master", "location_master", "stock_ledger", "reservations", "store_sales", "availability", "financial_stock",
-)  # fmt: skip
-ONLY_OURS: Final = ("stock_ledger", "reservations", "availability")  # what the hub is, and leaves to nobody
 TABLES: Final = ("estate", "owners", "location", "connection", "channel")
 ESTATE: Final = ("name", "timezone")
-EVERYWHERE: Final = "everywhere"
-REST: Final = "default"  # in a table of owners: where no other line says otherwise
 
 OF_CONNECTION: Final = frozenset(ConnectionInput.__struct_fields__) - {
     "settings"
@@ -362,7 +356,7 @@ class _Reader:
                     self.mistakes.append(Mistake(self._path.name, claim.line, words))
                     break
         for claim in claims:
-            if claim.domain in ONLY_OURS and claim.claimant != HUB:
+            if is_only_ours(claim.domain, claim.scope) and claim.claimant != HUB:
                 words = f"{claim.domain} is what the hub is for; it cannot be left to {claim.claimant}. Write {HUB!r}."
                 self.mistakes.append(Mistake(self._path.name, claim.line, words))
             if claim.domain == "location_master" and claim.claimant != HUB and self.found.locations:
@@ -402,13 +396,16 @@ class _Reader:
                 Mistake(self._path.name, line, f"{domain}: there is no connection {claimant}. {hint}")
             )
             return
-        known = [location.id for location in self.found.locations]
+        if scope not in {EVERYWHERE, REST} and domain not in SCOPED_BY:
+            words = f"{domain} is owned as a whole, not by {scope}."
+            self.mistakes.append(Mistake(self._path.name, line, words))
+            return
+        kind = SCOPED_BY.get(domain, "location")
+        there = self.found.channels if kind == "channel" else self.found.locations
+        known = [each.id for each in there]
         if scope not in {EVERYWHERE, REST} and known and scope not in known:
-            self.mistakes.append(
-                Mistake(
-                    self._path.name, line, f"{domain}: there is no location {scope}. {near(scope, known)}"
-                )
-            )
+            words = f"{domain}: there is no {kind} {scope}. {near(scope, known)}"
+            self.mistakes.append(Mistake(self._path.name, line, words))
             return
         yield Claim(domain, scope, claimant, line)
 

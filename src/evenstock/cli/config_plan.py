@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from evenstock.cli.config_file import Configuration
+from evenstock.cli.config_file import Claim, Configuration
 
 SHOWN_MAX: Final = 60  # characters of a value
 KEPT_WHEN_UNSAID: Final = ("name",)  # a name that is not given stays
@@ -26,7 +26,7 @@ class Difference(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct, frozen=True):
     """One thing of the configuration, and what applying does to it."""
 
-    kind: Literal["location", "connection", "channel"]
+    kind: Literal["location", "connection", "channel", "owner"]
     id: str
     action: Literal["create", "change", "nothing"]
     differences: list[Difference] = []
@@ -54,17 +54,26 @@ def plan_of(wanted: Configuration, now: Now) -> Plan:
     """What a configuration would change of what is configured now."""
     steps: list[Step] = []
     left: list[str] = []
-    groups: tuple[tuple[Any, Sequence[msgspec.Struct]], ...] = (
-        ("location", wanted.locations),
-        ("connection", wanted.connections),
-        ("channel", wanted.channels),
+    groups: tuple[tuple[Any, list[dict[str, Any]]], ...] = (
+        ("location", _rows(wanted.locations)),
+        ("connection", _rows(wanted.connections)),
+        ("channel", _rows(wanted.channels)),
+        ("owner", [_claim(claim) for claim in wanted.claims]),
     )
-    for kind, records in groups:
+    for kind, rows in groups:
         there = {row["id"]: row for row in now[kind]}
-        rows = [msgspec.to_builtins(record) for record in records]
         steps += [_step(kind, row, there.get(row["id"])) for row in rows]
         left += [f"{kind} {id_}" for id_ in there if id_ not in {row["id"] for row in rows}]
     return Plan(steps, left)
+
+
+def _rows(records: Sequence[msgspec.Struct]) -> list[dict[str, Any]]:
+    return [msgspec.to_builtins(record) for record in records]
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    """A claim by what it is to: each scope of a domain has one."""
+    return {"id": f"{claim.domain} {claim.scope}", "owner": claim.claimant}
 
 
 def _step(kind: Any, row: dict[str, Any], before: dict[str, Any] | None) -> Step:

@@ -47,11 +47,13 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="rpl_…")]
 def plan(
     step: Annotated[
         str,
-        typer.Argument(help="From where: translate (messages), apply (held lines), dispatch (numbers told)."),
+        typer.Argument(
+            help="From where: translate (messages), apply (held lines), dispatch (numbers told), post (the books), observe (what channels show)."
+        ),
     ],
     what: Annotated[str, typer.Option("--what", help="failed, missing or all.")] = "failed",
     connection: Annotated[str | None, typer.Option(help="Only of this connection.")] = None,
-    channel: Annotated[str | None, typer.Option(help="Only of this channel (dispatch).")] = None,
+    channel: Annotated[str | None, typer.Option(help="Only of this channel (dispatch, observe).")] = None,
     exception: Annotated[str | None, typer.Option(help="Only what this exception is about: exc_….")] = None,
     rules: Annotated[
         str, typer.Option(help="current, or as_was: the settings of when each message was received.")

@@ -36,7 +36,8 @@ def trace(
     id_: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="A trace id, event, ticket, order, rsv_…, msg_…, mov_…, or a dispatch's key."
+            metavar="ID",
+            help="A trace id, event, ticket, order, rsv_…, msg_…, mov_…, a dispatch's key, pst_…, or a document of the books.",
         ),
     ],
     source: Annotated[

@@ -25,6 +25,14 @@ ABOUT: Final[dict[str, About]] = {
     "stock.unknown_location": About("all lines that name this location", _HELD, _BOOKS_ITSELF),
     "stock.unknown_uom": About("all lines of this item in this unit", _HELD, _BOOKS_ITSELF),
     "stock.too_precise": About("all lines of this item with too many decimals", _HELD, _BOOKS_ITSELF),
+    "ownership.other": About(
+        "one system, and what it may not write", "No. Sales wait as they were sent; numbers and postings are kept; masters stand as they were.",
+        "It ends when its owner is another, or for sales when they are voided, and for masters when nobody has tried for a day.",
+    ),
+    "ownership.disputed": About(
+        "one thing that several systems claim", "No. Sales wait as they were sent; numbers and postings are kept; masters stand as they were.",
+        "Nothing is done for any of them. It ends when one claim is left.",
+    ),
     "quantity.not_positive": About("one line", _HELD, "Nothing. Void the event; its source sends a right one."),
     "quantity.too_large": About("one line", _HELD, "Nothing. Void the event; its source sends a right one."),
     "event.time": About("one line", _HELD, "Nothing. Void the event; its source sends a right one."),

@@ -32,6 +32,10 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("stock.in_transit_negative", 409, "Received more than was shipped", "Nothing is lost. The shipment is probably late; it closes when the shipment arrives."),
         Meaning("transfer.short", 409, "Shipped units did not arrive", "Find the units, receive them, or adjust them away."),
         Meaning("return.without_sale", 409, "A return whose sale is not known", "Nothing: the units wait in quarantine; it closes when the sale arrives."),
+        # who is right about what
+        Meaning("ownership.other", 403, "Another system is right about this", "Let its owner write it, or change the owner with POST /v1/owners:batch; what waits is booked or sent then. Void a sale that its owner reports as well."),
+        Meaning("ownership.disputed", 409, "Two systems claim to be right", "Take one of the claims away with POST /v1/owners:batch; what waits is booked or sent then."),
+        Meaning("ownership.ours", 422, "Only the hub can be right about this", "Name evenstock as the owner: the hub is the ledger and holds the reservations."),
         # promises
         Meaning("stock.overcommitted", 409, "More is promised than there is", "Move or release one of the orders that the detail names, or count the item."),
         Meaning("stock.shipped_without_claim", 409, "Units left that nobody had promised", "Nothing is lost. It closes when the order is reserved; else look whether the order was cancelled."),

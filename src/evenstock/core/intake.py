@@ -24,6 +24,7 @@ from evenstock.core.events import (
     ItemRef,
     Line,
     ReturnReceived,
+    SaleRecorded,
     ShipmentConfirmed,
     StockCounted,
     TransferReceived,
@@ -33,6 +34,7 @@ from evenstock.core.events import (
 from evenstock.core.ledger import KnownLine, Move, Scope, moves_for
 from evenstock.core.masters import Item, Location, Masters
 from evenstock.core.names import internal_id
+from evenstock.core.owning import withheld
 from evenstock.core.quantity import Factor, Quantity, units
 from evenstock.core.tracing.ids import trace_id_of
 
@@ -40,6 +42,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)  # ahead of ours, before we speak of skew
 
 TimeBasis = Literal["source", "received", "skewed"]
 LINES_ALL = None
+STORES = frozenset({"store", "dark_store", "van"})  # types of location whose sales are store sales
 
 _TRANSFERS = frozenset({TransferShipped, TransferReceived})
 _VOIDS = frozenset({FactVoided, CountVoided})
@@ -217,6 +220,8 @@ def _resolve(fact: Fact, event: Event, masters: Masters, only: Collection[int] |
     here, there = _locations(fact, event, masters, wanted)
     if here is None or there is None:
         return
+    if type(event) is SaleRecorded and masters.claims and _is_not_its_to_say(fact, masters, here, wanted):
+        return
     known: list[KnownLine] = []
     for index in wanted:
         line = lines[index]
@@ -282,6 +287,17 @@ def _location(
             for index in wanted
         ]
     return found
+
+
+def _is_not_its_to_say(fact: Fact, masters: Masters, here: Location, wanted: Collection[int]) -> bool:
+    """Whether a sale waits because another system is right about sales there (D8); warehouses sell only where one says so."""
+    if here.type not in STORES and ("store_sales", here.id) not in masters.claims:
+        return False
+    why = withheld(masters.claims, "store_sales", here.id, fact.source)
+    if why is None:
+        return False
+    fact.held += [HeldLine(index, why.code, why.subject, why.detail, "/source") for index in wanted]
+    return True
 
 
 def _unknown_item(index: int, ref: ItemRef, source: str) -> HeldLine:

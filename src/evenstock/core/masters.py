@@ -6,6 +6,7 @@ import msgspec
 
 from evenstock.core.channels import Channel
 from evenstock.core.events import ItemRef
+from evenstock.core.owning import Claims
 from evenstock.core.quantity import ONE, Factor
 
 
@@ -27,6 +28,7 @@ class Location(msgspec.Struct, frozen=True):
     location_id: int
     id: str
     count_policy: Literal["low", "start", "end"] = "low"
+    type: str = "store"
 
 
 def canonical_gtin(gtin: str) -> str:
@@ -45,6 +47,7 @@ class Masters:
         self.locations: dict[str, Location] = {}
         self.connections: dict[str, int] = {}
         self.channels: dict[str, Channel] = {}
+        self.claims: Claims = {}  # who is right about what
 
     def item(self, ref: ItemRef, connection_id: int) -> Item | None:
         if ref.sku is not None:

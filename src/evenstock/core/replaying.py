@@ -8,7 +8,7 @@ import msgspec
 
 from evenstock.core.errors import Refusal
 
-Step = Literal["translate", "apply", "dispatch"]
+Step = Literal["translate", "apply", "dispatch", "post", "observe"]
 Verb = Literal["failed", "missing", "all"]
 Rules = Literal["current", "as_was"]
 Status = Literal["planned", "running", "paused", "cancelled", "done"]
@@ -17,6 +17,7 @@ Command = Literal["run", "pause", "cancel"]
 ITEMS_MAX: Final = 100_000  # of one replay
 RATE_MAX_PER_S: Final = 1_000
 RATE_DEFAULT_PER_S: Final = 50
+SEEN_WITHIN: Final = timedelta(minutes=2)  # of asking for a look
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

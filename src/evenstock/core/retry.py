@@ -1,4 +1,6 @@
-"""When to try again: exponential, capped, with full jitter, so that many who failed together do not come back together."""
+"""When to try again, and how much of it: exponential, capped, with full jitter, so that many who failed together do not come back
+together; and within a budget, so that what fails again and again takes a tenth of what is sent, and what is new goes out.
+"""
 
 from typing import Final
 
@@ -17,3 +19,12 @@ def wait_s(failures: int, chance: float, asked_s: float | None = None) -> float:
     if asked_s is not None:
         return min(asked_s, ASKED_MAX_S) + longest * chance
     return longest * chance
+
+
+SHARE: Final = 0.1  # of what is sent for the first time may be sent again, while more waits to be sent for the first time
+SAVED_MAX: Final = 10.0  # retries, however long nothing failed
+
+
+def earned(retries: float, *, first: int, again: int) -> float:
+    """The budget for retries after a call of so many first tries and so many retries."""
+    return max(0.0, min(SAVED_MAX, retries + SHARE * first - again))

@@ -19,7 +19,7 @@ from evenstock.core.reading import read_stored
 from evenstock.core.tracing.ids import derived
 from evenstock.pipeline import voids
 from evenstock.pipeline.draft import Changed, Done, Draft, MissingPositions, finish
-from evenstock.postgres import exceptions, ledger
+from evenstock.postgres import exceptions, ledger, owners
 from evenstock.postgres import masters as stored_masters
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import Cause, public_id
@@ -86,6 +86,7 @@ class Memory:
         """Forget the masters and begin again at their version of now."""
         fresh = Masters(await stored_masters.version(db))
         fresh.connections = await stored_masters.connections(db)
+        fresh.claims = await owners.claims(db)
         self.masters = fresh
 
     async def make_ahead(self, db: Connection, keys: Collection[tuple[int, int]]) -> None:

@@ -2,6 +2,7 @@
 
 - `void.before_count`: the item was counted there again, so the shelf is known.
 - `source.clock_skew`: the source reported for an hour, and none of its times was ahead.
+- `ownership.*` of masters: nobody but their owner has written them for a day.
 - `event.key_reused`: the fact that stands was voided, or each refused content is booked under a key of its own.
 """
 

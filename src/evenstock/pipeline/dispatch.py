@@ -29,7 +29,7 @@ from evenstock.connectors.contract import (
 from evenstock.connectors.found import fitting
 from evenstock.core.errors import Refusal
 from evenstock.core.pacing import gap_s, paced
-from evenstock.core.retry import wait_s
+from evenstock.core.retry import earned, wait_s
 from evenstock.core.tracing.ids import traceparent
 from evenstock.core.windows import opens_at
 from evenstock.patience import until
@@ -41,7 +41,7 @@ from evenstock.pipeline.worlds import Worlds
 from evenstock.postgres import exceptions, lanes
 from evenstock.postgres.database import Connection, Pool
 from evenstock.postgres.exceptions import Cause
-from evenstock.postgres.lanes import Lane
+from evenstock.postgres.lanes import Answered, Lane
 
 CALL_WITHIN_S: Final = 10.0  # a call that takes longer is cut off
 LEASE_S: Final = (
@@ -110,9 +110,10 @@ class Dispatcher:
         async with self._pool.acquire() as db, db.transaction():
             await work.settle(db, lane, answers, told, now)
             again_at = now + timedelta(seconds=max(told.wait_s, gap))
-            mine = await lanes.set_lane(
-                db, connection_id, lane.fence, told.failures, again_at, told.paused, per_s
-            )
+            again = sum(work.retried)
+            retries = earned(lane.retries, first=len(work) - again, again=again)
+            answered = Answered(told.failures, again_at, told.paused, per_s, retries)
+            mine = await lanes.set_lane(db, connection_id, lane.fence, answered)
             if mine:
                 await _show(db, connection, lane.failures, told, answers, now)
         for answer in answers:
@@ -136,11 +137,12 @@ class Dispatcher:
         if connector.publish is not None:
             limit = 1 if lane.failures >= BREAK_AFTER else connector.exposures_max
             number = connection.connection_id
-            if owed := await lanes.claim(db, number, now, lane.fence, limit, connection.drained_at):
+            places = int(lane.retries)
+            if owed := await lanes.claim(db, number, now, lane.fence, limit, places, connection.drained_at):
                 return Numbers(self._tag, connection.connection_id, owed)
         if connector.post is None:
             return None
-        return await documents.claim(db, connection, lane.fence, now)
+        return await documents.claim(db, connection, lane, now)
 
     async def _call(
         self, connector: Connector[Any], connection: lanes.Connection, work: Work

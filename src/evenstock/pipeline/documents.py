@@ -55,6 +55,11 @@ class Document(msgspec.Struct, frozen=True):
     def trace_id(self) -> str | None:
         return self.claimed.trace_id
 
+    @property
+    def retried(self) -> list[bool]:
+        """Whether it was tried before."""
+        return [self.claimed.tries > 1]
+
     async def ask(self, connector: Connector[Any], settings: Any, world: World) -> Sequence[Answer]:
         """Send it; its one outcome."""
         assert connector.post is not None  # noqa: S101 - only of such a connector it is claimed
@@ -113,10 +118,11 @@ class Document(msgspec.Struct, frozen=True):
         )
 
 
-async def claim(db: Connection, connection: LaneConnection, fence: int, now: datetime) -> Document | None:
+async def claim(db: Connection, connection: LaneConnection, lane: Lane, now: datetime) -> Document | None:
     """The posting that a connection is sent next, written down as sent in the caller's transaction."""
     connection_id = connection.connection_id
-    claimed = await postings.claim(db, connection_id, now, fence, connection.drained_at)
+    retries = lane.retries >= 1
+    claimed = await postings.claim(db, connection_id, now, lane.fence, connection.drained_at, retries=retries)
     if claimed is None:
         return None
     lines = await postings.lines(db, claimed.posting_id, connection_id)

@@ -55,6 +55,11 @@ class Numbers(msgspec.Struct, frozen=True):
         """Of the first number that has one."""
         return next((each.trace_id for each in self.owed if each.trace_id is not None), None)
 
+    @property
+    def retried(self) -> list[bool]:
+        """Which of them were tried before."""
+        return [each.tries > 1 for each in self.owed]
+
     async def ask(self, connector: Connector[Any], settings: Any, world: World) -> Sequence[Answer]:
         """Tell them; one outcome for each, if the connector keeps to its contract."""
         assert connector.publish is not None  # noqa: S101 - only of such a connector they are claimed

@@ -26,6 +26,7 @@ from evenstock.postgres.exceptions import Cause
 from evenstock.postgres.observed import Noted
 
 SAMPLE_EVERY: Final = timedelta(minutes=1)
+ASKED_EVERY: Final = timedelta(seconds=2)  # while somebody waits for a look
 PASS_EVERY: Final = timedelta(hours=6)
 SAMPLE_WITHIN_S: Final = 10.0
 PASS_WITHIN_S: Final = 1800.0
@@ -57,8 +58,9 @@ class Observer:
         passes = [name for name, one in self._connectors.items() if one.snapshot and one.publish]
         now = self._now()
         async with self._pool.acquire() as db:
-            sampled = await observed.take(db, samples, now, now - SAMPLE_EVERY, whole=False)
-            passed = await observed.take(db, passes, now, now - PASS_EVERY, whole=True)
+            sooner = now - ASKED_EVERY
+            sampled = await observed.take(db, samples, now, now - SAMPLE_EVERY, sooner, whole=False)
+            passed = await observed.take(db, passes, now, now - PASS_EVERY, sooner, whole=True)
         looks = [self._quietly(each, self._sample, SAMPLE_WITHIN_S) for each in sampled]
         looks += [self._quietly(each, self._pass, PASS_WITHIN_S) for each in passed]
         return sum(await asyncio.gather(*looks))

@@ -3,7 +3,8 @@
     plan (what, how much, to whom) → run → a few items at a time: ask → wait for what becomes of them → done
 
 Asking is all that a replay does itself: a message is read by the translator, held lines are booked by the writer, a number is
-told by the dispatcher, each as the first time and under the same keys.
+told and a posting is sent by the dispatcher, what a channel shows is looked at by the observer; each as the first time and under the
+same keys.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from evenstock.connectors.found import found
 from evenstock.core.cards import masked
 from evenstock.core.errors import Refusal
 from evenstock.core.replaying import (
@@ -25,6 +27,7 @@ from evenstock.core.replaying import (
     budget,
     moved,
 )
+from evenstock.pipeline.postings import prefix
 from evenstock.pipeline.writer import Writer
 from evenstock.postgres import inbox, replays
 from evenstock.postgres.database import Connection, Session
@@ -44,20 +47,28 @@ _STATUSES: Final[dict[Verb, tuple[str, ...]]] = {
 # Plan ------------------------------------------------------------------------------------------------------------------
 
 
-async def plan(db: Connection, wanted: Wanted, who: str, now: datetime) -> Replay:
+async def plan(
+    db: Connection, wanted: Wanted, who: str, now: datetime, lookable: Sequence[str] | None = None
+) -> Replay:
     """Plan a replay: nothing is done again until it is run, and then exactly this.
 
+    `lookable`: connectors whose systems can be asked what they show, other than the installed ones.
     Raises Refusal `replay.too_many`, `request.malformed`.
     """
     _check(wanted)
     async with db.transaction():
-        items = await replays.planned(db, wanted, now, ITEMS_MAX + 1)
+        items = await replays.planned(db, wanted, lookable or _lookable(), now, ITEMS_MAX + 1)
         if len(items) > ITEMS_MAX:
             raise Refusal(
                 "replay.too_many", f"More than {ITEMS_MAX:,} items; name a connection, channel or exception."
             )
         number = await replays.insert(db, wanted, items, _effects(wanted.step, items), who, now)
         return await show(db, number)
+
+
+def _lookable() -> list[str]:
+    """Connectors whose systems can be asked what they show."""
+    return [name for name, each in found().items() if each.observe is not None]
 
 
 def _check(wanted: Wanted) -> None:
@@ -67,8 +78,9 @@ def _check(wanted: Wanted) -> None:
         raise Refusal("request.malformed", "Only messages are read by the rules as they were.", "/rules")
     if wanted.messages is not None and wanted.step != "translate":
         raise Refusal("request.malformed", "Messages are replayed from the step translate.", "/messages")
-    if wanted.channel is not None and wanted.step != "dispatch":
-        raise Refusal("request.malformed", "Channels are replayed from the step dispatch.", "/channel")
+    if wanted.channel is not None and wanted.step not in ("dispatch", "observe"):
+        words = "Channels are replayed from the steps dispatch and observe."
+        raise Refusal("request.malformed", words, "/channel")
 
 
 def _effects(step: Step, items: Sequence[Item]) -> list[Effect]:
@@ -81,6 +93,8 @@ def _effects(step: Step, items: Sequence[Item]) -> list[Effect]:
             "translate": f"{len(these):,} messages are read again; their {known:,} known events are not booked twice.",
             "apply": f"{known:,} held lines are booked, if what they wait for is there.",
             "dispatch": f"{len(these):,} numbers are told, each as it is by then.",
+            "post": f"{len(these):,} postings are brought to the books; what they have of them is not sent again.",
+            "observe": f"{len(these):,} numbers are looked at; nothing is told.",
         }[step]
         effects.append(Effect(place, len(these), words))
     return effects
@@ -127,9 +141,10 @@ class Replayer:
     """Does what running replays are owed by now."""
 
     def __init__(
-        self, writer: Writer, wake_translator: Callable[[], None], now: Callable[[], datetime]
+        self, writer: Writer, wake_translator: Callable[[], None], tag: str, now: Callable[[], datetime]
     ) -> None:
         self._writer = writer
+        self._tag = tag
         self._wake_translator = wake_translator
         self._now = now
 
@@ -166,6 +181,24 @@ class Replayer:
                 Mark(item.ordinal, "asked", None, versions[key])
                 if key in versions
                 else Mark(item.ordinal, "skipped", "The channel does not sell it any more.")
+                for item, key in zip(items, keys, strict=True)
+            ]
+        if turn.step == "post":
+            ids = [item.target or 0 for item in items]
+            brings = await replays.post_again(db, ids, prefix(self._tag), self._now()) if ids else {}
+            there = "It is in the books by now, or another posting brings it."
+            return [
+                Mark(item.ordinal, "asked", None, brings[number])
+                if (number := item.target or 0) in brings
+                else Mark(item.ordinal, "skipped", there)
+                for item in items
+            ]
+        if turn.step == "observe":
+            keys = [(item.channel_id or 0, item.target or 0) for item in items]
+            asked = await replays.look_again(db, keys, self._now()) if keys else set()
+            told = "It is being told another number."
+            return [
+                Mark(item.ordinal, "asked") if key in asked else Mark(item.ordinal, "skipped", told)
                 for item, key in zip(items, keys, strict=True)
             ]
         return [await self._release(db, item) for item in items]

@@ -13,9 +13,10 @@ from evenstock.core.names import internal_id, numbers_of
 from evenstock.core.tracing.ids import is_trace_id, read_derived
 from evenstock.core.tracing.seen import Seen
 from evenstock.core.tracing.story import Trace, told
+from evenstock.pipeline.postings import prefix
 from evenstock.postgres import traces
 from evenstock.postgres.database import Connection
-from evenstock.postgres.traces import FOUND_MAX, MOVEMENTS_MAX, NUMBERS_MAX, Change
+from evenstock.postgres.traces import FOUND_MAX, MOVEMENTS_MAX, NUMBERS_MAX, POSTINGS_MAX, Change
 
 INTEGER_MAX: Final = 2**31 - 1
 
@@ -32,6 +33,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     movement: str | None = None
     dispatch: str | None = None
     message: str | None = None
+    posting: str | None = None
+    document: str | None = None
 
 
 class _Found(msgspec.Struct):
@@ -73,6 +76,8 @@ async def anything(db: Connection, text: str, tag: str, now: datetime) -> Trace:
         Wanted(message=text),
         Wanted(movement=text),
         Wanted(dispatch=text),
+        Wanted(posting=text),
+        Wanted(document=text),
     ]
     for wanted in tries:
         try:
@@ -86,7 +91,7 @@ async def anything(db: Connection, text: str, tag: str, now: datetime) -> Trace:
 # Find --------------------------------------------------------------------------------------------------------------------
 
 
-async def _find(db: Connection, wanted: Wanted, tag: str) -> _Found:  # noqa: PLR0911 - one for each way
+async def _find(db: Connection, wanted: Wanted, tag: str) -> _Found:  # noqa: C901, PLR0911 - one for each way
     if wanted.trace_id is not None:
         return await _by_trace(db, wanted.trace_id, tag)
     if wanted.event is not None:
@@ -109,7 +114,18 @@ async def _find(db: Connection, wanted: Wanted, tag: str) -> _Found:  # noqa: PL
         if place is None or place[1] > INTEGER_MAX:
             return _Found()
         return _Found(facts=set(await traces.facts_of_movement(db, place[0], place[1])))
+    if wanted.posting is not None:
+        number = _posting(wanted.posting, tag)
+        return _Found(facts=set() if number is None else set(await traces.facts_of_posting(db, number, None)))
+    if wanted.document is not None:
+        return _Found(facts=set(await traces.facts_of_posting(db, None, wanted.document)))
     return await _by_dispatch(db, wanted.dispatch or "", tag)
+
+
+def _posting(text: str, tag: str) -> int | None:
+    """The number of a posting by its id, or by the reference that the books know it by."""
+    found = numbers_of(text, "pst_", "_", 1) or numbers_of(text, prefix(tag), "-", 1)
+    return None if found is None else found[0]
 
 
 async def _one_source(db: Connection, key: str, source: str | None) -> list[int]:
@@ -195,6 +211,8 @@ async def _tell(db: Connection, found: _Found, tag: str, now: datetime) -> Trace
     movements, moved = await traces.movements(db, booked)
     claims, claimed = await traces.claims(db, found.reservations)
     numbers = await traces.numbers(db, [*found.changes, *moved, *claimed], tag)
+    places = [numbers_of(each.id, "mov_", "_", 2) for each in movements]
+    postings, books = await traces.postings(db, [(place[0], place[1]) for place in places if place])
     seen = Seen(
         messages=await traces.messages(db, found.messages, tag),
         facts=booked.seen,
@@ -202,8 +220,11 @@ async def _tell(db: Connection, found: _Found, tag: str, now: datetime) -> Trace
         reservations=await traces.reservations(db, found.reservations, tag),
         claims=claims,
         numbers=numbers,
+        postings=postings,
+        books=books,
         is_cut=max(len(found.facts), len(found.reservations), len(found.messages)) >= FOUND_MAX
         or max(len(movements), len(claims)) >= MOVEMENTS_MAX
-        or len(numbers) >= NUMBERS_MAX,
+        or len(numbers) >= NUMBERS_MAX
+        or len(postings) >= POSTINGS_MAX,
     )
     return told(seen, found.trace_ids, now)

@@ -208,11 +208,14 @@ class RefusedContent(msgspec.Struct, frozen=True):
 
 
 async def settled(db: Connection, now: datetime) -> list[tuple[str, str]]:
-    """Causes (code, subject) that a fact has ended since: counted again, a clock that is right, a key whose fact was voided."""
+    """Causes (code, subject) that a fact has ended since: counted again, a clock that is right, a key whose fact was voided,
+    masters that their stranger has left alone for a day.
+    """
     rows = [
         *await db.fetch(SQL.settled_voids),
         *await db.fetch(SQL.right_clocks, now),
         *await db.fetch(SQL.voided_keys),
+        *await db.fetch(SQL.given_up_masters, now),
     ]
     return [(row["code"], row["subject"]) for row in rows]
 

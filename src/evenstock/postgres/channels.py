@@ -9,7 +9,7 @@ import msgspec
 from evenstock.core.channels import Channel, Terms
 from evenstock.core.errors import Refusal
 from evenstock.core.masters import Masters
-from evenstock.postgres import exposures, lanes, policies, postings
+from evenstock.postgres import exposures, lanes, owners, policies, postings
 from evenstock.postgres import masters as stored
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.exposures import BasisRow
@@ -86,6 +86,7 @@ async def upsert_channels(
         await db.execute(SQL.upsert, document(rows), now)
         await policies.change(db, before, await policies.read(db, ids))
         await exposures.write_terms(db, bases, now, ids)
+        await owners.decide(db, now)
 
 
 async def upsert_connections(
@@ -115,6 +116,7 @@ async def upsert_connections(
             await postings.keep_books(db, each["id"], each.get("books"))
         await lanes.resume(db, [c["id"] for c in connections], now)
         await exposures.write_terms(db, bases, now, [c["id"] for c in connections])
+        await owners.decide(db, now)
 
 
 class Standing(msgspec.Struct, frozen=True):

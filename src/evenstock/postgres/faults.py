@@ -28,4 +28,6 @@ TRANSIENT: Final = (
 TAKEN: Final = asyncpg.UniqueViolationError
 # Nothing can be written until somebody makes room.
 FULL: Final = (asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)
+# What is stored is not what was written: a disk, a controller or a hand has changed it.
+DAMAGED: Final = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
 ANY: Final = (asyncpg.PostgresError, *CONNECTION_LOST)

@@ -21,6 +21,17 @@ class Lane(msgspec.Struct, frozen=True):
     fence: int
     failures: int  # in a row
     per_s: float | None  # calls that its answers taught us, where they did
+    retries: float  # that may be sent before what is new
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """How a connection answered as a whole."""
+
+    failures: int  # in a row
+    not_before: datetime  # when it may be asked again
+    paused: str | None  # why not at all
+    per_s: float | None
+    retries: float
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -89,7 +100,7 @@ async def due(db: Db, now: datetime, holder: str, connectors: Sequence[str]) -> 
 async def hold(db: Db, connection_id: int, holder: str, now: datetime, until: datetime) -> Lane | None:
     """Take or keep a connection's lane; None when it is another's, paused, or not to be asked yet."""
     row = await db.fetchrow(SQL.hold, connection_id, holder, now, until)
-    return None if row is None else Lane(row["fence"], row["failures"], row["per_s"])
+    return None if row is None else Lane(*row.values())
 
 
 async def leave(db: Db, holder: str, now: datetime) -> None:
@@ -118,10 +129,19 @@ async def rest(db: Db, connection_id: int, fence: int, until: datetime, now: dat
 
 
 async def claim(
-    db: Db, connection_id: int, now: datetime, fence: int, limit: int, upto: datetime | None = None
+    db: Db,
+    connection_id: int,
+    now: datetime,
+    fence: int,
+    limit: int,
+    retries: int,
+    upto: datetime | None = None,
 ) -> list[Owed]:
-    """What is told next, written down as sent in the caller's transaction; `upto`: nothing that was computed later."""
-    rows = await db.fetch(SQL.claim, connection_id, now, fence, limit, LOST, upto)
+    """What is told next, written down as sent in the caller's transaction, of it at most `retries` in place of something new.
+
+    `upto`: nothing that was computed later.
+    """
+    rows = await db.fetch(SQL.claim, connection_id, now, fence, limit, LOST, upto, retries)
     return [Owed(*row.values()) for row in rows]
 
 
@@ -133,17 +153,9 @@ async def settle(
     return [Settled(*row.values()) for row in rows]
 
 
-async def set_lane(
-    db: Db,
-    connection_id: int,
-    fence: int,
-    failures: int,
-    not_before: datetime,
-    paused: str | None,
-    per_s: float | None,
-) -> bool:
+async def set_lane(db: Db, connection_id: int, fence: int, answered: Answered) -> bool:
     """How the connection answered as a whole; whether the lane was still ours."""
-    mine = await db.fetchval(SQL.set_lane, connection_id, fence, failures, not_before, paused, per_s)
+    mine = await db.fetchval(SQL.set_lane, connection_id, fence, *msgspec.structs.astuple(answered))
     return mine is not None
 
 

@@ -32,7 +32,9 @@ async def read_missing(
     """Read the items and locations that `masters` does not have yet."""
     if unknown := sorted({name for name in locations if name not in masters.locations}):
         for row in await db.fetch(SQL.locations_by_id, unknown):
-            masters.locations[row["id"]] = Location(row["location_id"], row["id"], row["count_policy"])
+            masters.locations[row["id"]] = Location(
+                row["location_id"], row["id"], row["count_policy"], row["type"]
+            )
     missing = {
         (connection_id, ref) for connection_id, ref in refs if masters.item(ref, connection_id) is None
     }

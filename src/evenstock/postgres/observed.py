@@ -38,10 +38,16 @@ class Noted(msgspec.Struct, frozen=True):
 
 
 async def take(
-    db: Connection, connectors: Sequence[str], now: datetime, before: datetime, *, whole: bool
+    db: Connection,
+    connectors: Sequence[str],
+    now: datetime,
+    before: datetime,
+    asked_before: datetime,
+    *,
+    whole: bool,
 ) -> list[int]:
-    """Connections that nobody looked at since `before`; they are the caller's to look at now."""
-    return [row[0] for row in await db.fetch(SQL.take, now, list(connectors), before, whole)]
+    """Connections that nobody looked at since `before`, or since `asked_before` where a look was asked for; they are the caller's."""
+    return [row[0] for row in await db.fetch(SQL.take, now, list(connectors), before, whole, asked_before)]
 
 
 async def targets(db: Connection, connection_id: int, limit: int) -> list[Looked]:

@@ -156,31 +156,52 @@ async def _make(
     return [row["posting_id"] for row in made]
 
 
+class Again(msgspec.Struct, frozen=True):
+    """What is owed again: whole postings, and by the posting that they were refused of, those that bring refused lines."""
+
+    postings: list[int]
+    carrying: dict[int, int]
+    lines: int
+
+
 async def send_again(
-    db: Connection, connection: str, code: str | None, prefix: str, now: datetime
-) -> tuple[int, int]:
-    """What the books refused is owed again: whole postings, and refused lines in postings of their own; how many of each."""
-    again = await db.fetch(SQL.again, connection, code, now)
+    db: Connection,
+    connection: str | None,
+    code: str | None,
+    prefix: str,
+    now: datetime,
+    only: Sequence[int] | None = None,
+) -> Again:
+    """What the books refused is owed again: whole postings, and refused lines in postings of their own.
+
+    Of one connection or of all, what was refused with a code, of these postings.
+    """
+    again = await db.fetch(SQL.again, connection, code, now, only)
+    carries: dict[int, int] = {}
     lines = 0
-    for row in await db.fetch(SQL.to_carry, connection, code):
+    for row in await db.fetch(SQL.to_carry, connection, code, only):
         values = (
             0, row["kind"], row["posted_on"], row["location_id"], row["fact_id"], row["posting_id"], row["ledger_from"],
             row["ledger_to"], row["trace_id"], row["rank"], "owed",
         )  # fmt: skip
         (carrying,) = await _make(db, row["connection_id"], [values], prefix, now)
         await db.execute(SQL.carry, row["posting_id"], carrying, row["lines"])
+        carries[row["posting_id"]] = carrying
         lines += len(row["lines"])
-    return len(again), lines
+    return Again([row["posting_id"] for row in again], carries, lines)
 
 
 # Sending them ----------------------------------------------------------------------------------------------------------
 
 
 async def claim(
-    db: Connection, connection_id: int, now: datetime, fence: int, upto: datetime | None = None
+    db: Connection, connection_id: int, now: datetime, fence: int, upto: datetime | None, *, retries: bool
 ) -> Claimed | None:
-    """The posting that is sent next, written down as sent in the caller's transaction; `upto`: none that was made later."""
-    row = await db.fetchrow(SQL.claim, connection_id, now, fence, LOST, upto)
+    """The posting that is sent next, written down as sent in the caller's transaction; `upto`: none that was made later.
+
+    Without `retries`, one that was tried before only where there is no other.
+    """
+    row = await db.fetchrow(SQL.claim, connection_id, now, fence, LOST, upto, retries)
     return None if row is None else Claimed(*row.values())
 
 

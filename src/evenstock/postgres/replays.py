@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from evenstock.core.replaying import Rules, Status, Step, Verb, Wanted
+from evenstock.core.names import posting_id
+from evenstock.core.replaying import SEEN_WITHIN, Rules, Status, Step, Verb, Wanted
+from evenstock.postgres import postings
 from evenstock.postgres.database import Connection
 from evenstock.postgres.inbox import public_message_id
 from evenstock.postgres.queries import load
@@ -26,6 +28,9 @@ _PLANS: Final[dict[tuple[Step, Verb], str]] = {
     ("dispatch", "failed"): SQL.exposures_failed,
     ("dispatch", "missing"): SQL.exposures_missing,
     ("dispatch", "all"): SQL.exposures_all,
+    ("post", "failed"): SQL.postings_failed,
+    ("post", "missing"): SQL.postings_missing,
+    ("post", "all"): SQL.postings_all,
 }
 
 
@@ -124,12 +129,17 @@ def public_replay_id(replay_id: int) -> str:
     return f"rpl_{replay_id:08d}"
 
 
-async def planned(db: Connection, wanted: Wanted, now: datetime, limit: int) -> list[Item]:
-    """What a replay would do again."""
-    third = wanted.messages if wanted.step != "dispatch" else wanted.channel
-    rows = await db.fetch(
-        _PLANS[wanted.step, wanted.verb], wanted.connection, wanted.exception_id, third, now, limit
-    )
+async def planned(
+    db: Connection, wanted: Wanted, lookable: Sequence[str], now: datetime, limit: int
+) -> list[Item]:
+    """What a replay would do again; `lookable`: connectors whose systems can be asked what they show."""
+    of_channels = wanted.step in ("dispatch", "observe")
+    third = wanted.channel if of_channels else wanted.messages
+    given = (wanted.connection, wanted.exception_id, third, now, limit)
+    if wanted.step == "observe":
+        rows = await db.fetch(SQL.looks, *given, list(lookable), wanted.verb)
+    else:
+        rows = await db.fetch(_PLANS[wanted.step, wanted.verb], *given)
     return [Item(*row.values()) for row in rows]
 
 
@@ -177,9 +187,9 @@ async def find(db: Connection, replay_id: int) -> Replay | None:
 def _name(row: Any) -> str:
     if row["subject"] is not None:
         return str(row["subject"])
-    return (
-        f"{row['channel']}, {row['sku']}" if row["channel"] is not None else public_message_id(row["target"])
-    )
+    if row["channel"] is not None:
+        return f"{row['channel']}, {row['sku']}"
+    return posting_id(row["target"]) if row["step"] == "post" else public_message_id(row["target"])
 
 
 def _replay(row: Any) -> Replay:
@@ -265,12 +275,32 @@ async def tell_again(
     return {(row["channel_id"], row["item_id"]): row["version"] for row in rows}
 
 
+async def post_again(db: Connection, ids: Sequence[int], prefix: str, now: datetime) -> dict[int, int]:
+    """Have postings brought to the books that are not there; by each that is owed now, the one that brings it."""
+    again = await postings.send_again(db, None, None, prefix, now, list(ids))
+    owed = {row["posting_id"]: row["posting_id"] for row in await db.fetch(SQL.hasten, list(ids), now)}
+    for connection_id, id_ in await db.fetch(SQL.books_of, list(ids)):
+        await postings.show_troubles(db, connection_id, id_, now)
+    return owed | again.carrying
+
+
+async def look_again(db: Connection, keys: Sequence[tuple[int, int]], now: datetime) -> set[tuple[int, int]]:
+    """Have numbers (channel_id, item_id) looked at before their turn; those that can be."""
+    rows = await db.fetch(SQL.ask_looks, [key[0] for key in keys], [key[1] for key in keys], now)
+    return {(row["channel_id"], row["item_id"]) for row in rows}
+
+
 async def settle(db: Connection, replay_id: int, step: Step, now: datetime) -> None:
     """Write down what became of what was asked."""
     if step == "translate":
         await db.execute(SQL.settle_messages, replay_id, now)
     elif step == "dispatch":
         await db.execute(SQL.settle_exposures, replay_id, now)
+    elif step == "post":
+        await db.execute(SQL.settle_postings, replay_id, now)
+    elif step == "observe":
+        await db.execute(SQL.settle_looks, replay_id, now, now - SEEN_WITHIN)
+        await db.execute(SQL.forget_looks, now - SEEN_WITHIN)
 
 
 async def is_open(db: Connection, replay_id: int) -> bool:

@@ -8,17 +8,19 @@ import msgspec
 
 from evenstock.core.events import CountVoided, FactVoided
 from evenstock.core.intake import reference
-from evenstock.core.names import dispatch_id, public_id
+from evenstock.core.names import dispatch_id, posting_id, public_id
 from evenstock.core.quantity import as_number
 from evenstock.core.reading import read_stored
 from evenstock.core.tracing.ids import derived
 from evenstock.core.tracing.seen import (
+    BooksSeen,
     ClaimSeen,
     FactSeen,
     HeldSeen,
     MessageSeen,
     MovementSeen,
     NumberSeen,
+    PostingSeen,
     ReservationSeen,
     TrySeen,
 )
@@ -34,6 +36,7 @@ MOVEMENTS_MAX: Final = 1_000
 CLAIMS_MAX: Final = 1_000
 NUMBERS_MAX: Final = 500
 TRIES_MAX: Final = 2_000
+POSTINGS_MAX: Final = 500
 
 Change = tuple[int, int, int]  # item_id, location_id, ledger_seq
 
@@ -75,6 +78,11 @@ async def facts_of_ticket(db: Connection, ticket: str) -> list[int]:
 
 async def facts_of_movement(db: Connection, ledger_seq: int, ordinal: int) -> list[int]:
     return _ids(await db.fetch(SQL.facts_of_movement, ledger_seq, ordinal))
+
+
+async def facts_of_posting(db: Connection, posting: int | None, document: str | None) -> list[int]:
+    """The facts in a posting, or in the postings with this document."""
+    return _ids(await db.fetch(SQL.facts_of_posting, posting, document, FOUND_MAX))
 
 
 async def facts_of_messages(db: Connection, message_ids: Collection[int]) -> list[int]:
@@ -282,6 +290,43 @@ async def _tries(db: Connection, rows: Sequence[Any]) -> dict[tuple[int, int, in
     return found
 
 
+async def postings(
+    db: Connection, moved: Collection[tuple[int, int]]
+) -> tuple[list[PostingSeen], list[BooksSeen]]:
+    """The postings that movements (ledger_seq, ordinal) are in, and the books that have not added them up yet."""
+    if not moved:
+        return [], []
+    columns = [list(column) for column in zip(*sorted(moved), strict=True)]
+    rows = await db.fetch(SQL.postings, *columns, POSTINGS_MAX)
+    tries: defaultdict[int, list[TrySeen]] = defaultdict(list)
+    for row in await db.fetch(SQL.posting_tries, [row["posting_id"] for row in rows], TRIES_MAX):
+        tries[row["posting_id"]].append(TrySeen(*list(row.values())[1:]))
+    seen = [
+        PostingSeen(
+            id=posting_id(row["posting_id"]),
+            connection=row["connection"],
+            reference=row["reference"],
+            kind=row["kind"],
+            posted_on=row["posted_on"],
+            status=row["status"],
+            made_at=row["made_at"],
+            trace_id=row["trace_id"],
+            carries=row["carries"],
+            paused=row["paused"],
+            refused_detail=row["refused_detail"],
+            refused_lines=row["refused_lines"],
+            is_carried=row["is_carried"],
+            exception_id=None if row["exception_id"] is None else exception_name(row["exception_id"]),
+            tries=tries[row["posting_id"]],
+        )
+        for row in rows
+    ]
+    behind = await db.fetch(SQL.books_behind, *columns)
+    return seen, [
+        BooksSeen(connection=row["connection"], every_s=row["every_s"], since=row["since"]) for row in behind
+    ]
+
+
 def _number(row: Any, tries: dict[tuple[int, int, int], list[TrySeen]], tag: str) -> NumberSeen:
     def units(name: str) -> Any:
         return None if row[name] is None else as_number(row[name], row["scale"])
@@ -317,4 +362,8 @@ def _number(row: Any, tries: dict[tuple[int, int, int], list[TrySeen]], tag: str
         trace_id=row["trace_id"],
         tries=tries.get(key, []),
         is_refused=row["is_refused"],
+        observed=units("observed"),
+        observed_at=row["observed_at"],
+        strays=row["strays"],
+        exception_id=None if row["exception_id"] is None else exception_name(row["exception_id"]),
     )

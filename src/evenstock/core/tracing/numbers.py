@@ -1,4 +1,4 @@
-"""What channels were told because of it: each number, each try, the channel's answer, and what it still lacks."""
+"""What channels were told because of it: each number, each try, the channel's answer, what it shows, and what it still lacks."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -39,7 +39,23 @@ def number_steps(number: NumberSeen) -> list[Step]:
         steps.append(_step(number, number.sent_at, "told", f"{number.channel} was told {what}.", "waiting"))
     for one in number.tries:
         steps += _try(number, one, what)
+    if number.observed_at is not None and _is_looked_at(number):
+        strays = number.observed != number.quantity
+        had = f", and had confirmed {number.quantity}" if strays else ""
+        words = f"{number.channel} shows {number.observed} of {number.sku}{had}."
+        steps.append(_step(number, number.observed_at, "observed", words, "failed" if strays else "done"))
     return steps
+
+
+def _is_looked_at(number: NumberSeen) -> bool:
+    """Whether the last look at the channel was at this number: after it was confirmed, and no newer one was."""
+    confirmed = max((one.ended_at for one in number.tries if one.outcome == "done"), default=None)
+    return (
+        confirmed is not None
+        and number.observed_at is not None
+        and number.observed_at >= confirmed
+        and number.acked_version == number.version
+    )
 
 
 def _try(number: NumberSeen, one: TrySeen, what: str) -> list[Step]:
@@ -91,7 +107,7 @@ def number_missing(number: NumberSeen, now: datetime) -> list[Missing]:
             any(one.outcome == "done" for one in number.tries)
             or (number.acked_version or 0) >= number.version
         ):
-            return []
+            return _strayed(number, now)
         if number.is_refused and number.tries:
             at = number.tries[-1].ended_at
             return missing(at, f"{number.channel} refuses {number.sku}, {since(at, now)}.", is_stuck=True)
@@ -110,6 +126,20 @@ def number_missing(number: NumberSeen, now: datetime) -> list[Missing]:
         if number.waits_for is None
         else [_waiting(number, number.waits_for, now)]
     )
+
+
+def _strayed(number: NumberSeen, now: datetime) -> list[Missing]:
+    """A channel that shows another number than it confirmed: told once more by itself, then a person's."""
+    if number.observed_at is None or not _is_looked_at(number) or number.observed == number.quantity:
+        return []
+    words = f"{number.channel} shows {number.observed} of {number.sku}, not {number.quantity}, {since(number.observed_at, now)}."
+    is_stuck = number.exception_id is not None
+    return [
+        Missing(
+            system=number.channel, since=number.observed_at, state="failed" if is_stuck else "waiting", overdue=is_stuck,
+            exception_id=number.exception_id, words=words,
+        )
+    ]  # fmt: skip
 
 
 def _waiting(number: NumberSeen, waits: WaitsFor, now: datetime) -> Missing:

@@ -1,6 +1,6 @@
 """What was found of a transaction, as it is stored: the evidence that a trace is told from. Times are those of the records."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 import msgspec
@@ -96,8 +96,8 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: datetime
 
 
-class TrySeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A try to tell a number, and what became of it."""
+class TrySeen(msgspec.Struct, frozen=True):
+    """A try to tell a number or to send a posting, and what became of it."""
 
     number: int
     started_at: datetime
@@ -136,6 +136,39 @@ class NumberSeen(msgspec.Struct, frozen=True, kw_only=True):
     tries: list[TrySeen] = []
     acked_version: int | None = None  # of it or of a newer one
     is_refused: bool = False
+    # what the channel's system showed when it was last looked at
+    observed: Number | None = None
+    observed_at: datetime | None = None
+    strays: int = 0  # looks in a row at which that was not what it had confirmed
+    exception_id: str | None = None  # that tells of it
+
+
+class PostingSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A posting that movements are in, or that brings refused lines of theirs again."""
+
+    id: str
+    connection: str
+    reference: str
+    kind: str
+    posted_on: date
+    status: str
+    made_at: datetime
+    trace_id: str | None
+    carries: str | None  # the reference of the posting whose refused lines it brings
+    paused: str | None  # why its connection is sent nothing
+    refused_detail: str | None
+    refused_lines: str | None  # of these movements, in words
+    is_carried: bool  # another posting brings them
+    exception_id: str | None
+    tries: list[TrySeen] = []
+
+
+class BooksSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """Books of which no posting holds a movement yet, the first since then; they are added up every `every_s` seconds."""
+
+    connection: str
+    every_s: int
+    since: datetime
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,4 +180,6 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     reservations: list[ReservationSeen] = []
     claims: list[ClaimSeen] = []
     numbers: list[NumberSeen] = []
+    postings: list[PostingSeen] = []
+    books: list[BooksSeen] = []
     is_cut: bool = False  # there is more than was read

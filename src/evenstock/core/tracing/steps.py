@@ -7,7 +7,7 @@ import msgspec
 
 Name = Literal[
     "happened", "received", "translated", "reused", "parked", "ignored", "held", "booked", "promised",
-    "computed", "told", "acknowledged", "refused",
+    "computed", "told", "acknowledged", "refused", "observed",
 ]  # fmt: skip
 State = Literal["done", "waiting", "failed"]
 
@@ -30,6 +30,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     movement: str | None = None
     reservation: str | None = None
     dispatch: str | None = None
+    posting: str | None = None
     exception_id: str | None = None
     ledger_seq: int | None = None
     document: str | None = None  # the other system's own number for it

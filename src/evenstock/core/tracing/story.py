@@ -18,6 +18,7 @@ from evenstock.core.tracing.facts import (
     movement_step,
 )
 from evenstock.core.tracing.numbers import number_missing, number_steps, once
+from evenstock.core.tracing.postings import books_missing, posting_missing, posting_steps
 from evenstock.core.tracing.seen import Seen
 from evenstock.core.tracing.steps import ORDER, Missing, State, Step
 
@@ -53,6 +54,10 @@ def told(seen: Seen, trace_ids: Iterable[str], now: datetime) -> Trace:
     for number in once(seen.numbers):
         steps += number_steps(number)
         missing += number_missing(number, now)
+    for posting in seen.postings:
+        steps += posting_steps(posting)
+        missing += posting_missing(posting, now)
+    missing += [books_missing(books, now) for books in seen.books]
     steps.sort(key=lambda step: (step.at, ORDER[step.step]))
     ids = [*trace_ids]
     ids += [each.trace_id for each in seen.messages]

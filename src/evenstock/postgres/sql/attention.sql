@@ -4,12 +4,13 @@
 -- Newest first, each with what waits under it and its state: the first of these that fits. $5 now, $6 causes that mostly end by
 -- themselves, $7 only these, $8 only of this state, $9 only of this owner.
 with seen as (
-    select e.*, c.id as source, i.sku, i.scale, l.id as location, w.lines, w.facts, w.units as held_units, w.oldest_at, w.newest_at, m.messages,
+    select e.*, c.id as source, i.sku, i.scale, l.id as location, w.lines, w.facts, coalesce(y.units, w.units) as held_units, w.oldest_at, w.newest_at, m.messages,
         o.orders, p.closed_at as regressed_at,
         case e.code
             when 'stock.negative' then -least(s.sellable, s.quarantine, s.damaged)
             when 'stock.in_transit_negative' then -s.in_transit
             when 'stock.overcommitted' then s.reserved + s.allocated - greatest(s.sellable, 0)
+            when 'transfer.short' then z.short
             when 'exposure.rejected' then x.off when 'exposure.delayed' then x.off
         end / power(10::numeric, i.scale) as short_by,
         case when e.code = 'stock.negative' then case least(s.sellable, s.quarantine, s.damaged)
@@ -37,6 +38,21 @@ with seen as (
         from exposures x where e.code like 'exposure.%' and e.closed_at is null and e.subject = 'exposure:' || x.channel_id || ':' || x.item_id
             and x.item_id = e.item_id
     ) as x on true
+    left join lateral (
+        select sum(t.shipped - t.received)::bigint as short from transfers t
+        where e.code = 'transfer.short' and e.closed_at is null and t.transfer = regexp_replace(e.subject, '^transfer:(.*):\d+:\d+:\d+$', '\1')
+            and t.item_id = e.item_id and t.to_location_id = e.location_id
+    ) as z on true
+    left join lateral (
+        select sum(abs(b.units) / power(10::numeric, t.scale)) as units
+        from postings q join posting_lines b using (posting_id) join items t on t.item_id = b.item_id left join postings r on r.posting_id = b.carried_by
+        where e.closed_at is null and e.code like 'posting.%' and q.connection_id = e.connection_id and (q.refused_code is not null or q.is_late or q.status = 'partly')
+            and case e.code
+                when 'posting.rejected' then q.status = 'rejected' and e.subject = 'books:' || q.connection_id || ':' || q.refused_code
+                when 'posting.line_refused' then b.item_id = e.item_id and b.refused_code = split_part(e.subject, ':', 3)
+                    and (b.carried_by is null or r.status not in ('done', 'partly'))
+                else q.is_late and q.due_at is not null end
+    ) as y on true
     left join lateral (
         select count(*) as lines, count(distinct fact_id) as facts, sum(h.units) as units, min(occurred_at) as oldest_at, max(occurred_at) as newest_at
         from held_lines h where h.exception_id = e.exception_id and h.settled_at is null
@@ -121,6 +137,12 @@ where e.code = 'event.key_reused' and e.closed_at is null and exists (
     select from key_conflicts k join facts f using (connection_id, key) join voids v on v.target_fact_id = f.fact_id
     where k.exception_id = e.exception_id
 );
+
+-- name: given_up_masters
+-- Masters that somebody wrote who is not right about them, and has not tried for a day.
+select e.code, e.subject from exceptions e
+where e.code in ('ownership.other', 'ownership.disputed') and e.closed_at is null and split_part(e.subject, ':', 2) in ('item_master', 'location_master')
+    and e.last_seen_at < $1::timestamptz - interval '1 day';
 
 -- name: refused_contents
 -- The contents that were refused under keys used before, of exceptions that are open.

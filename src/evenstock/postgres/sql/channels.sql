@@ -45,7 +45,7 @@ from connections k left join books b using (connection_id) order by k.id;
 
 -- name: every_channel
 -- As configuration names them.
-select to_jsonb(h) - 'channel_id' - 'created_at' - 'location_ids' - 'connection_id' - 'is_confirmer_named' - 'confirmed_from' || jsonb_build_object(
+select to_jsonb(h) - 'channel_id' - 'created_at' - 'location_ids' - 'connection_id' - 'is_confirmer_named' - 'confirmed_from' - 'withheld' || jsonb_build_object(
     'connection', c.id, 'confirmed_by', case when h.is_confirmer_named then b.id end,
     'locations', array(select l.id from unnest(h.location_ids) with ordinality as x(location_id, n) join locations l using (location_id) order by n))
 from channels h left join connections c using (connection_id) left join connections b on b.connection_id = h.confirmed_by order by h.id;

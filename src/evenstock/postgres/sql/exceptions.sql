@@ -53,8 +53,9 @@ update held_lines set settled_at = $2, settled_seq = $3 where fact_id = any ($1:
 -- Exceptions of held lines end when no line waits under them.
 update exceptions e set closed_at = $1
 where e.closed_at is null
-    and e.code in ('stock.unknown_item', 'stock.unknown_location', 'stock.unknown_uom', 'stock.too_precise', 'count.from_the_future',
+    and (e.code in ('stock.unknown_item', 'stock.unknown_location', 'stock.unknown_uom', 'stock.too_precise', 'count.from_the_future',
         'quantity.not_positive', 'quantity.too_large', 'event.time')
+        or (e.code in ('ownership.other', 'ownership.disputed') and e.subject like 'owner:store\_sales:%'))
     and not exists (select from held_lines h where h.exception_id = e.exception_id and h.settled_at is null);
 
 -- name: facts_held

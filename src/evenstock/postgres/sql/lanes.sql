@@ -6,11 +6,12 @@ left join lanes l using (connection_id)
 where k.connector = any ($3::text[]) and k.flow = 'live' and k.handling <> 'paused'
     and (l.connection_id is null
         or (l.paused is null and l.not_before <= $1 and (l.holder = $2 or l.leased_until <= $1)))
-    and (exists (select from postings p where p.connection_id = k.connection_id and p.due_at <= $1
-            and (k.handling = 'running' or p.made_at <= k.handled_at))
+    and (exists (select from postings p join books b using (connection_id) where p.connection_id = k.connection_id and p.due_at <= $1
+            and b.withheld is null and (k.handling = 'running' or p.made_at <= k.handled_at))
         or exists (
             select from channels c join exposures e using (channel_id)
-            where c.connection_id = k.connection_id and c.publish_on <> 'never' and e.connection_id = k.connection_id and e.due_at <= $1
+            where c.connection_id = k.connection_id and c.publish_on <> 'never' and c.withheld is null and e.connection_id = k.connection_id
+                and e.due_at <= $1
                 and (k.handling = 'running' or e.computed_at <= k.handled_at)));
 
 -- name: hold
@@ -20,7 +21,7 @@ values ($1, $2, 1, $4, $3)
 on conflict (connection_id) do update set holder = excluded.holder, fence = l.fence + (l.holder <> excluded.holder)::integer,
     leased_until = excluded.leased_until
 where (l.holder = excluded.holder or l.leased_until <= $3) and l.paused is null and l.not_before <= $3
-returning fence, failures, per_s;
+returning fence, failures, per_s, retries;
 
 -- name: leave
 update lanes set leased_until = $2 where holder = $1;
@@ -32,8 +33,9 @@ from connections where connection_id = $1;
 
 -- name: claim
 -- What is told next, zero first: written down before it is sent. What may have arrived is sent again as it was. A try whose
--- sender did not live to say what became of it is settled as unknown.
-with before as (
+-- sender did not live to say what became of it is settled as unknown. What was tried before gets so many places ($7), and
+-- those that nothing new takes.
+with looked as (
     select d.*
     from channels c
     cross join lateral (
@@ -42,8 +44,32 @@ with before as (
         order by e.rank, e.due_at limit $4
         for update skip locked
     ) d
-    where c.connection_id = $1 and c.publish_on <> 'never'
+    where c.connection_id = $1 and c.publish_on <> 'never' and c.withheld is null
     order by d.rank, d.due_at, d.channel_id, d.item_id
+    limit $4
+), new as (
+    select d.*
+    from channels c
+    cross join lateral (
+        select e.* from exposures e
+        where e.channel_id = c.channel_id and e.connection_id = $1 and e.due_at <= $2 and ($6::timestamptz is null or e.computed_at <= $6)
+            and not (e.unsettled or coalesce(e.sent_version = e.version, false))
+        order by e.rank, e.due_at limit $4
+        for update skip locked
+    ) d
+    where c.connection_id = $1 and c.publish_on <> 'never' and c.withheld is null
+        and exists (select from looked where unsettled or sent_version = version)
+    order by d.rank, d.due_at, d.channel_id, d.item_id
+    limit $4
+), due as (
+    select * from looked union select * from new
+), counted as (
+    select d.*, t.is_again, row_number() over (partition by t.is_again order by d.rank, d.due_at, d.channel_id, d.item_id) as nth,
+        count(*) filter (where not t.is_again) over () as fresh
+    from due d cross join lateral (select d.unsettled or coalesce(d.sent_version = d.version, false) as is_again) t
+), before as (
+    select * from counted where not is_again or nth <= greatest($7::integer, $4 - fresh)
+    order by rank, due_at, channel_id, item_id
     limit $4
 ), sent as (
     update exposures e set
@@ -107,8 +133,8 @@ where e.channel_id = n.c and e.item_id = n.i and k.channel_id = e.channel_id and
 returning e.channel_id, e.item_id, coalesce(e.refused_version = e.version, false) as is_refused;
 
 -- name: set_lane
--- How a connection answered as a whole: failures in a row, when it may be asked again, why not at all.
-update lanes set failures = $3, not_before = $4, paused = $5, per_s = $6 where connection_id = $1 and fence = $2 returning fence;
+-- How a connection answered as a whole: failures in a row, when it may be asked again, why not at all, and the budget for retries.
+update lanes set failures = $3, not_before = $4, paused = $5, per_s = $6, retries = $7 where connection_id = $1 and fence = $2 returning fence;
 
 -- name: rest
 -- A connection is closed: nobody asks it before it opens.

@@ -22,7 +22,7 @@ from unnest($1::integer[], $2::text[]) as k(connection_id, code) join item_codes
 select item_id, uom, numerator, denominator from item_uoms where item_id = any ($1::integer[]);
 
 -- name: locations_by_id
-select location_id, id, count_policy from locations where id = any ($1::text[]);
+select location_id, id, count_policy, type from locations where id = any ($1::text[]);
 
 -- name: connections
 select connection_id, id from connections;

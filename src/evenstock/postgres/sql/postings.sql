@@ -77,12 +77,12 @@ insert into posting_entries (connection_id, ledger_seq, ordinal, posting_id, lin
 select $1, s, o, p, n from json_to_recordset($2::json) as t(s bigint, o integer, p bigint, n integer);
 
 -- name: claim
--- The posting that is sent next, written down before it is sent. A try whose sender did not live to say what became of it is
--- settled as unknown.
+-- The posting that is sent next, written down before it is sent; one that was tried before comes after the others where no retry is
+-- to be afforded ($6). A try whose sender did not live to say what became of it is settled as unknown.
 with before as (
-    select p.* from postings p
-    where p.connection_id = $1 and p.due_at <= $2 and ($5::timestamptz is null or p.made_at <= $5)
-    order by p.rank, p.posting_id limit 1 for update
+    select p.* from postings p join books b using (connection_id)
+    where p.connection_id = $1 and b.withheld is null and p.due_at <= $2 and ($5::timestamptz is null or p.made_at <= $5)
+    order by p.tries > 0 and not $6::boolean, p.rank, p.posting_id limit 1 for update of p
 ), sent as (
     update postings p set tries = p.tries + 1, first_sent_at = coalesce(p.first_sent_at, $2), sent_at = greatest(p.sent_at, $2), status = 'unknown'
     from before b where p.posting_id = b.posting_id
@@ -135,7 +135,8 @@ where l.posting_id = $1 and l.line = t.n;
 -- Refused postings are owed again, under a new key: what was refused is certainly not there.
 update postings p set status = 'owed', due_at = $3, round = round + 1, refused_code = null, refused_detail = null
 from connections k
-where k.id = $1 and p.connection_id = k.connection_id and p.status = 'rejected' and ($2::text is null or p.refused_code = $2)
+where ($1::text is null or k.id = $1) and p.connection_id = k.connection_id and p.status = 'rejected' and ($2::text is null or p.refused_code = $2)
+    and ($4::bigint[] is null or p.posting_id = any ($4))
 returning p.posting_id;
 
 -- name: to_carry
@@ -143,9 +144,9 @@ returning p.posting_id;
 select p.posting_id, p.connection_id, p.kind, p.posted_on, p.location_id, p.fact_id, p.trace_id, p.ledger_from, p.ledger_to, p.rank,
     array_agg(l.line order by l.line) as lines
 from postings p
-join connections k on k.id = $1 and k.connection_id = p.connection_id
+join connections k on ($1::text is null or k.id = $1) and k.connection_id = p.connection_id
 join posting_lines l using (posting_id)
-where p.status = 'partly' and l.refused_code is not null and l.carried_by is null and ($2::text is null or l.refused_code = $2)
+where p.status = 'partly' and ($3::bigint[] is null or p.posting_id = any ($3)) and l.refused_code is not null and l.carried_by is null and ($2::text is null or l.refused_code = $2)
 group by p.posting_id
 order by p.posting_id;
 

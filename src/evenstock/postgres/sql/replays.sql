@@ -55,6 +55,51 @@ where ($1::text is null or k.id = $1) and ($3::text is null or c.id = $3) and $4
     and ($2::bigint is null or (select subject from exceptions where exception_id = $2) = 'exposure:' || e.channel_id || ':' || e.item_id)
 order by e.channel_id, e.item_id limit $5;
 
+-- name: postings_failed
+-- Postings that the books refused, or lines of which they refused. ($1 connection, $2 exception, $3 nothing, $4 now, $5 limit)
+select p.posting_id as target, null::integer as channel_id, null as subject, p.made_at as at, k.id as place, 0 as known
+from postings p join connections k using (connection_id)
+cross join lateral (
+    select array_agg(format('books:%s:%s:%s', p.connection_id, l.refused_code, l.item_id)) as subjects from posting_lines l
+    where l.posting_id = p.posting_id and l.refused_code is not null and l.carried_by is null
+) r
+where (p.status = 'rejected' or (p.status = 'partly' and r.subjects is not null)) and ($1::text is null or k.id = $1)
+    and $3::bigint[] is null and $4::timestamptz is not null
+    and ($2::bigint is null or (select subject from exceptions where exception_id = $2)
+        = any (array_append(r.subjects, format('books:%s:%s', p.connection_id, p.refused_code))))
+order by p.posting_id limit $5;
+
+-- name: postings_missing
+-- Postings that are not in the books yet, and that nobody refused.
+select p.posting_id as target, null::integer as channel_id, null as subject, p.made_at as at, k.id as place, 0 as known
+from postings p join connections k using (connection_id)
+where p.due_at is not null and ($1::text is null or k.id = $1) and $3::bigint[] is null and $4::timestamptz is not null
+    and ($2::bigint is null or (select subject from exceptions where exception_id = $2) = 'books:' || p.connection_id)
+order by p.posting_id limit $5;
+
+-- name: postings_all
+-- Everything that is not in the books: what is there is never sent again.
+select p.posting_id as target, null::integer as channel_id, null as subject, p.made_at as at, k.id as place, 0 as known
+from postings p join connections k using (connection_id)
+where ($1::text is null or k.id = $1) and $3::bigint[] is null and $4::timestamptz is not null and $2::bigint is null
+    and (p.due_at is not null or p.status = 'rejected' or (p.status = 'partly' and exists (
+        select from posting_lines l where l.posting_id = p.posting_id and l.refused_code is not null and l.carried_by is null)))
+order by p.posting_id limit $5;
+
+-- name: looks
+-- Numbers that their system confirmed and that it can be asked to show. ($1 connection, $2 exception, $3 channel, $4 now, $5 limit,
+-- $6 connectors that can be asked, $7 which: failed, those that it showed otherwise; missing, those not looked at since; all)
+select e.item_id::bigint as target, e.channel_id, null as subject, e.acked_at as at, c.id as place, 0 as known
+from exposures e
+join channels c using (channel_id)
+join connections k on k.connection_id = e.connection_id
+left join observed o on o.channel_id = e.channel_id and o.item_id = e.item_id
+where e.due_at is null and e.acked is not null and k.connector = any ($6::text[]) and ($1::text is null or k.id = $1)
+    and ($3::text is null or c.id = $3) and $4::timestamptz is not null
+    and case $7::text when 'failed' then o.strays > 0 when 'missing' then o.observed_at is null or o.observed_at < e.acked_at else true end
+    and ($2::bigint is null or (select subject from exceptions where exception_id = $2) = 'exposure:' || e.channel_id || ':' || e.item_id)
+order by e.channel_id, e.item_id limit $5;
+
 -- name: insert
 insert into replays (step, verb, rules, reason, rate_per_s, items, oldest_at, effects, made_by, made_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10) returning replay_id;
@@ -76,7 +121,8 @@ order by r.replay_id desc limit $3;
 
 -- name: failures
 -- The first items that came to nothing, and why.
-select i.ordinal, i.target, i.subject, i.outcome, h.id as channel, t.sku from replay_items i
+select r.step, i.ordinal, i.target, i.subject, i.outcome, h.id as channel, t.sku from replay_items i
+join replays r using (replay_id)
 left join channels h using (channel_id)
 left join items t on i.channel_id is not null and t.item_id = i.target
 where i.replay_id = $1 and i.status in ('failed', 'skipped') order by i.ordinal limit $2;
@@ -140,7 +186,8 @@ where e.channel_id = r.channel_id and e.item_id = r.item_id
 returning e.channel_id, e.item_id, e.version;
 
 -- name: mark
-update replay_items i set status = n.s, outcome = n.w, version = n.v, done_at = case when n.s = 'asked' then null else $3::timestamptz end
+update replay_items i set status = n.s, outcome = n.w, version = n.v, done_at = case when n.s = 'asked' then null else $3::timestamptz end,
+    asked_at = $3::timestamptz
 from json_to_recordset($2::json) as n(o integer, s text, w text, v bigint)
 where i.replay_id = $1 and i.ordinal = n.o;
 
@@ -156,6 +203,51 @@ update replay_items i set status = case when e.acked_version >= i.version then '
 from exposures e
 where i.replay_id = $1 and i.status = 'asked' and e.channel_id = i.channel_id and e.item_id = i.target
     and (e.acked_version >= i.version or e.refused_version >= i.version);
+
+-- name: hasten
+-- Postings that are not in the books are sent as soon as their connection is.
+update postings set due_at = least(due_at, $2) where posting_id = any ($1::bigint[]) and due_at is not null returning posting_id;
+
+-- name: books_of
+select distinct k.connection_id, k.id from postings join connections k using (connection_id) where posting_id = any ($1::bigint[]) order by 1;
+
+-- name: settle_postings
+update replay_items i set status = case when p.status = 'rejected' or l.refused then 'failed' else 'done' end, done_at = $2,
+    outcome = case when p.status = 'rejected' then p.refused_detail when l.refused then 'document ' || p.document || ', without lines that it refused'
+        else coalesce('document ' || p.document, p.status) end
+from postings p
+cross join lateral (
+    select exists (select from posting_lines x where x.posting_id = p.posting_id and x.refused_code is not null) as refused
+) l
+where i.replay_id = $1 and i.status = 'asked' and p.posting_id = coalesce(i.version, i.target) and p.due_at is null;
+
+-- name: ask_looks
+-- What is settled is looked at before its turn.
+insert into looks_asked (channel_id, item_id, asked_at)
+select e.channel_id, e.item_id, $3 from unnest($1::integer[], $2::bigint[]) as n(channel_id, item_id)
+join exposures e on e.channel_id = n.channel_id and e.item_id = n.item_id
+where e.due_at is null and e.acked is not null
+order by 1, 2
+on conflict (channel_id, item_id) do update set asked_at = excluded.asked_at
+returning channel_id, item_id;
+
+-- name: settle_looks
+-- What was seen since it was asked; what is told another number meanwhile, or was not seen for too long ($3), is let go.
+update replay_items i set done_at = $2,
+    status = case when e.due_at is not null then 'skipped' when o.observed_at >= i.asked_at and o.strays = 0 then 'done' else 'failed' end,
+    outcome = case when e.due_at is not null then 'It is being told another number.'
+        when o.observed_at >= i.asked_at then 'shows ' || trim_scale(o.quantity / power(10::numeric, t.scale)) || case when o.strays = 0 then '' else
+            ', and had confirmed ' || trim_scale(e.acked / power(10::numeric, t.scale)) end
+        else 'It was not seen in time.' end
+from exposures e
+join items t using (item_id)
+left join observed o on o.channel_id = e.channel_id and o.item_id = e.item_id
+where i.replay_id = $1 and i.status = 'asked' and e.channel_id = i.channel_id and e.item_id = i.target
+    and (e.due_at is not null or o.observed_at >= i.asked_at or i.asked_at < $3);
+
+-- name: forget_looks
+-- What was asked too long ago waits for its turn like everything else.
+delete from looks_asked where asked_at < $1;
 
 -- name: is_open
 select exists (select from replay_items where replay_id = $1 and status in ('waiting', 'asked'));

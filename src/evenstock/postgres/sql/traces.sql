@@ -136,11 +136,13 @@ with changed as (
     where t.location_ids && x.location_ids
 )
 select c.channel_id, c.channel, c.publish_on, c.item_id, i.sku, i.scale, c.since_seq, b.recorded_at as since_at, x.ledger_seq as computed_until,
-    k.id as connection, a.paused, coalesce(n.units, e.intended) as intended, coalesce(n.ledger_seq, e.ledger_seq) as intended_seq,
+    k.id as connection,
+    coalesce(a.paused, case when h.withheld is not null then 'its numbers are not for the hub to tell' end) as paused, coalesce(n.units, e.intended) as intended, coalesce(n.ledger_seq, e.ledger_seq) as intended_seq,
     coalesce(n.computed_at, e.computed_at) as intended_at, e.due_at is not null or n.item_id is not null as is_due,
     w.since as waits_since, d.id as waits_for, w.posting_id as waits_posting, r.refused_detail as waits_detail,
     e.acked_version, l.version, l.quantity, p.quantity as before, l.ledger_seq, l.computed_at, l.sent_at, l.trace_id,
-    coalesce(e.refused_version = l.version and e.version = l.version, false) as is_refused
+    coalesce(e.refused_version = l.version and e.version = l.version, false) as is_refused,
+    v.quantity as observed, v.observed_at, coalesce(v.strays, 0) as strays, s.exception_id
 from concerned c
 cross join exposing x
 join items i using (item_id)
@@ -154,6 +156,9 @@ left join connections d on d.connection_id = c.confirmed_by
 left join postings r on r.posting_id = w.posting_id
 left join connections k on k.connection_id = e.connection_id
 left join lanes a on a.connection_id = e.connection_id
+join channels h on h.channel_id = c.channel_id
+left join observed v on v.channel_id = c.channel_id and v.item_id = c.item_id
+left join exceptions s on s.code = 'exposure.overwritten' and s.closed_at is null and s.subject = 'exposure:' || c.channel_id || ':' || c.item_id
 left join lateral (
     select * from exposure_log o where o.channel_id = c.channel_id and o.item_id = c.item_id and o.ledger_seq >= c.since_seq
     order by o.ledger_seq, o.version limit 1
@@ -170,3 +175,67 @@ select a.channel_id, a.item_id, a.version, a.try, a.started_at, a.ended_at, a.ou
 from unnest($1::integer[], $2::integer[], $3::bigint[]) as n(channel_id, item_id, version)
 join attempts a using (channel_id, item_id, version)
 order by a.channel_id, a.item_id, a.version, a.try limit $4;
+
+-- name: facts_of_posting
+-- The facts whose movements are in a posting, by its number or by the books' own number of its document; a posting that brings
+-- refused lines again has those of the lines that it brings.
+select distinct m.fact_id
+from postings p
+join posting_lines l using (posting_id)
+join posting_entries x on x.posting_id = coalesce(p.carries, p.posting_id) and x.line = l.line
+join batches b on b.ledger_seq = x.ledger_seq
+join movements m on m.ledger_seq = b.ledger_seq and m.recorded_at = b.recorded_at and m.ordinal = x.ordinal
+where p.posting_id = $1 or p.document = $2
+order by m.fact_id limit $3;
+
+-- name: postings
+-- The postings that movements are in, those that bring refused lines of theirs again, and how each stands.
+with recursive chain as (
+    select x.posting_id, x.line
+    from books b
+    cross join unnest($1::bigint[], $2::integer[]) as m(ledger_seq, ordinal)
+    join posting_entries x on x.connection_id = b.connection_id and x.ledger_seq = m.ledger_seq and x.ordinal = m.ordinal
+    union
+    select l.carried_by, l.line from chain c join posting_lines l using (posting_id, line) where l.carried_by is not null
+), found as (
+    select posting_id, array_agg(line) as lines from chain group by 1 order by 1 limit $3
+)
+select p.posting_id, k.id as connection, p.reference, p.kind, p.posted_on, p.status, p.made_at, p.trace_id, c.reference as carries,
+    coalesce(a.paused, case when b.withheld is not null then 'another system may own its books' end) as paused, p.refused_detail,
+    r.refused_lines, coalesce(r.is_carried, false) as is_carried, e.exception_id
+from found f
+join postings p using (posting_id)
+join connections k using (connection_id)
+join books b using (connection_id)
+left join lanes a using (connection_id)
+left join postings c on c.posting_id = p.carries
+left join lateral (
+    select string_agg(i.sku || ': ' || l.refused_detail, ' ' order by l.line) as refused_lines, bool_and(l.carried_by is not null) as is_carried,
+        array_agg(format('books:%s:%s:%s', p.connection_id, l.refused_code, l.item_id)) as subjects
+    from posting_lines l join items i using (item_id)
+    where l.posting_id = p.posting_id and l.line = any (f.lines) and l.refused_code is not null
+) r on true
+left join lateral (
+    select min(exception_id) as exception_id from exceptions x
+    where x.connection_id = p.connection_id and x.closed_at is null and case p.status
+        when 'rejected' then x.code = 'posting.rejected' and x.subject = format('books:%s:%s', p.connection_id, p.refused_code)
+        when 'partly' then x.code = 'posting.line_refused' and x.subject = any (r.subjects)
+        else p.is_late and x.code = 'posting.delayed' and x.subject = 'books:' || p.connection_id end
+) e on true
+order by p.posting_id;
+
+-- name: posting_tries
+select posting_id, try, started_at, ended_at, outcome, detail, document from posting_attempts where posting_id = any ($1::bigint[])
+order by posting_id, try limit $2;
+
+-- name: books_behind
+-- Books that owe movements a posting which is not made yet, and since when.
+select k.id as connection, b.every_s, min(t.recorded_at) as since
+from books b
+join connections k using (connection_id)
+cross join unnest($1::bigint[], $2::integer[]) as n(ledger_seq, ordinal)
+join batches t on t.ledger_seq = n.ledger_seq
+join movements m on m.ledger_seq = t.ledger_seq and m.recorded_at = t.recorded_at and m.ordinal = n.ordinal
+where b.is_kept and k.flow in ('shadow', 'live') and n.ledger_seq > b.ledger_seq
+    and (m.to_place in ('sellable', 'quarantine', 'damaged')) <> (m.from_place in ('sellable', 'quarantine', 'damaged'))
+group by 1, 2 order by 1;
