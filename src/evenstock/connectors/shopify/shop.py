@@ -1,5 +1,6 @@
 """Asking a Shopify store: its token, its GraphQL, and the bucket of points that each question is paid from."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,7 @@ from evenstock.connectors.shopify.documents import VERSION
 from evenstock.connectors.shopify.settings import Settings
 
 CLOSED: Final = {402: "frozen: its bill is unpaid", 404: "not there", 423: "locked"}
+WAIT_MIN_S: Final = 0.1
 _TOKEN: Final = "token"  # noqa: S105 - the name under which it is remembered
 _COSTS: Final = "costs"
 T = TypeVar("T")
@@ -38,11 +40,12 @@ class _Bucket(msgspec.Struct, frozen=True):
 
 
 class Shop:
-    """One store, for the time of one call of the connector."""
+    """One store, for the time of one call of the connector; `patience_s` is how long it may wait for points in all."""
 
-    def __init__(self, settings: Settings, world: World) -> None:
+    def __init__(self, settings: Settings, world: World, *, patience_s: float = 0.0) -> None:
         self._settings = settings
         self._world = world
+        self._patience_s = patience_s
         self._bucket: _Bucket | None = None
         self._costs: dict[str, float] = world.memory.setdefault(_COSTS, {})
 
@@ -51,7 +54,19 @@ class Shop:
 
         Raises Failed.
         """
-        self._wait_for_points(document)
+        while True:
+            try:
+                return await self._ask_now(document, variables, answer, changes=changes)
+            except Failed as failed:
+                wait = _wait_s(failed.outcome)
+                if wait is None or wait > self._patience_s:
+                    raise
+            self._patience_s -= wait
+            await asyncio.sleep(wait)
+            self._bucket = None  # it has filled up meanwhile; the next answer says how far
+
+    async def _ask_now(self, document: str, variables: JsonObject, answer: type[T], *, changes: bool) -> T:
+        self._pay(document)
         body = _encoder.encode({"query": document, "variables": variables})
         try:
             data = await self._ask(document, body, await self._token(), changes=changes)
@@ -82,7 +97,7 @@ class Shop:
             raise Failed(self._meaning(errors, cost, changes=changes))
         return answer.get("data")
 
-    def _wait_for_points(self, document: str) -> None:
+    def _pay(self, document: str) -> None:
         cost = self._costs.get(document)
         if self._bucket is None or cost is None or (wait := self._bucket.wait_s(cost)) <= 0:
             return
@@ -153,3 +168,12 @@ class Shop:
                 return token
             case _:
                 raise not_understood("`access_token` is missing", changes=False)
+
+
+def _wait_s(outcome: Failure) -> float | None:
+    """How long until the store has points again, where that is why it was not asked."""
+    match outcome:
+        case RetryLater(after_s=float(wait), cause="rate"):
+            return max(wait, WAIT_MIN_S)
+        case _:
+            return None

@@ -14,6 +14,7 @@ from evenstock.connectors.shopify.shop import Shop
 
 SKUS_PER_QUESTION: Final = 50
 PAGES_MAX: Final = 20  # of the answer to one such question; a sku stands on one item, so one page is usual
+PATIENCE_S: Final = 1_200.0  # that reading all of it may wait for points
 LOCATION: Final = "gid://shopify/Location/"
 GID: Final = "gid://shopify/InventoryItem/"
 _ITEMS: Final = "items"
@@ -89,7 +90,7 @@ async def pages(settings: Settings, world: World) -> AsyncIterator[list[Level]]:
 
     Raises Failed.
     """
-    shop = Shop(settings, world)
+    shop = Shop(settings, world, patience_s=PATIENCE_S)
     for channel, number in settings.shows.items():
         location = LOCATION + number
         after: str | None = None

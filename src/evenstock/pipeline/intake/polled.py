@@ -36,7 +36,7 @@ from evenstock.postgres.polls import Overtaken, Stand, Terms
 
 ASK_WITHIN_S: Final = 60.0  # a question that takes longer is cut off
 LOOK_EVERY_S: Final = 0.5  # for streams whose turn it is, and connections that opened or were resumed
-MESSAGES_MAX: Final = 1_000  # of one page
+MESSAGES_MAX: Final = 10_000  # of one page
 
 log = structlog.get_logger()
 
