@@ -67,23 +67,27 @@ class Poller:
         self._quiet_until: dict[str, datetime] = {}  # streams for which the system asked us to wait
 
     async def run(self, world: World) -> None:
-        """Ask for each stream when its turn comes. Raises what ends it, once every stream had its turn."""
+        """Ask for each stream when its turn comes. Raises what ends it, as `round` does."""
         while True:
-            failed: Exception | None = None
-            for stream in self._streams:
-                try:
-                    await self._pass(world, stream)
-                except (Failed, TimeoutError) as error:
-                    failed = failed or error
-            if failed is not None:
-                raise failed
+            await self.round(world)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _pass(self, world: World, stream: Stream) -> None:
-        """Ask for a stream to its end, if it is its turn.
+    async def round(self, world: World) -> None:
+        """Ask for each stream whose turn it is, to its end.
 
-        Raises Failed, TimeoutError, what the connector and the database raise.
+        Raises the first Failed or TimeoutError, once every stream had its turn; what else the connector or the database raise.
         """
+        failed: Exception | None = None
+        for stream in self._streams:
+            try:
+                await self._pass(world, stream)
+            except (Failed, TimeoutError) as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    async def _pass(self, world: World, stream: Stream) -> None:
+        """Ask for a stream to its end, if it is its turn."""
         number, now = self._connection.connection_id, self._now()
         async with self._pool.acquire() as db:
             stand = await polls.stand(db, number, stream.name, stream.begins or now, now)
