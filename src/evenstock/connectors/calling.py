@@ -57,7 +57,7 @@ async def call(  # noqa: PLR0913 - the parts of a request
         raise Failed(_unsure(_cut(str(error)), changes=changes)) from error
     if 200 <= reply.status < 300 or reply.status in takes:
         return reply
-    raise Failed(_meaning(reply, changes=changes))
+    raise Failed(meaning(reply, changes=changes))
 
 
 def _traced(world: World, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -108,7 +108,8 @@ def wait_of(reply: Reply) -> float | None:
         return None
 
 
-def _meaning(reply: Reply, *, changes: bool) -> Failure:
+def meaning(reply: Reply, *, changes: bool) -> Failure:
+    """What a reply that is none of success means by its status."""
     words = _cut(f"The system answered {reply.status}. {_head(reply)}".strip())
     if reply.status == 429:
         return RetryLater(words, wait_of(reply), "rate")

@@ -497,7 +497,7 @@ class Connector(msgspec.Struct, Generic[Settings], frozen=True, kw_only=True):
     settings: type[Settings]
     translate: Translate[Settings] | None = None
     # takes webhooks: `translate` reads them, and `settings` extends HookSettings; what its settings decide, a function tells
-    hook: Hook | Callable[[Settings], Hook] | None = None
+    hook: Hook | Callable[[Settings], Hook | None] | None = None
     publish: Publish[Settings] | None = None
     basis: Basis | None = None  # required where `publish` is
     post: Post[Settings] | None = None
