@@ -14,6 +14,7 @@ from evenstock import clock
 from evenstock.connectors.contract import (
     Done,
     Exposure,
+    Failed,
     Level,
     Observed,
     Outcome,
@@ -23,11 +24,12 @@ from evenstock.connectors.contract import (
     Unauthorized,
     Unknown,
 )
-from evenstock.connectors.shopify import connector
+from evenstock.connectors.shopify import bulk, connector
 from evenstock.connectors.shopify.publish import observe, publish
 from evenstock.connectors.shopify.sandbox import ShopifySandbox
 from evenstock.connectors.shopify.settings import Settings
-from evenstock.connectors.shopify.stock import pages
+from evenstock.connectors.shopify.shop import Shop
+from evenstock.connectors.shopify.stock import filed, pages
 
 SET = "SetQuantities"
 HERE = "gid://shopify/Location/1"
@@ -343,13 +345,59 @@ async def test_what_the_store_shows_is_read_back_as_it_was_told() -> None:
         assert [type(each) for each in found[1:]] == [Rejected, Rejected]
 
 
-async def test_a_snapshot_goes_to_the_end() -> None:
+async def everything(peer: Peer, **others: Any) -> list[Level]:
+    return [level async for page in pages(settings(peer, **others), peer.world) for level in page]
+
+
+async def test_a_snapshot_is_one_file_that_costs_no_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "PIECE_BYTES", 5_000)
     async with store(*((f"S{number:03}", number) for number in range(205))) as peer:
-        only = settings(peer, shows={"web": "1"})
-        found = [level async for page in pages(only, peer.world) for level in page]
+        await peer.control("stock", [{"sku": "S000", "location": "Berlin", "available": 70}])
+        await peer.control("stock", [{"sku": "S000", "location": "Paris", "available": 99}])
+        await peer.control("points", {"available": 30, "maximum": 30, "per_s": 0.001})
+        found = await everything(peer)
+        shown = sorted((level.channel or "", level.sku, level.quantity) for level in found)
+        assert shown == [("web", f"S{n:03}", n) for n in range(205)] + [("web-2", "S000", 70)]
+        assert found[0] == Level("S000", "gid://shopify/InventoryItem/1001", 0, channel="web")
+        did = await peer.did()
+        assert did[:3] == ["RunInBulk", "InBulk", "InBulk"]
+        assert did.count("/bulk/1.jsonl") == len(did) - 3 > 3, "in pieces, in whose middle lines end"
+        assert all("authorization" not in str(entry).lower() for entry in await peer.log())
+
+
+async def test_a_store_that_writes_another_file_is_read_page_by_page_to_the_end() -> None:
+    async with store(*((f"S{number:03}", number) for number in range(205))) as peer:
+        assert await bulk.started(Shop(settings(peer), peer.world)) is not None
+        await peer.control("points", {"available": 300, "maximum": 300, "per_s": 2000})
+        found = await everything(peer, shows={"web": "1"})
         assert sorted((level.sku, level.quantity) for level in found) == [(f"S{n:03}", n) for n in range(205)]
         assert found[0] == Level("S000", "gid://shopify/InventoryItem/1001", 0, channel="web")
-        assert (await peer.did()).count("PageOfLevels") == 3
+        assert (await peer.did()).count("PageOfLevels") >= 3, "it waits for points, and does not begin again"
+
+
+async def test_a_file_that_is_not_written_or_cut_off_is_no_snapshot() -> None:
+    async with store() as peer:
+        await peer.faults("unwritten", on="InBulk")
+        await peer.faults(rates={"unwritten": 1.0}, on="InBulk")
+        with pytest.raises(Failed, match="gave up writing all levels: FAILED INTERNAL_SERVER_ERROR"):
+            await everything(peer)
+        await peer.faults(rates={"cut": 1.0}, on="/bulk/")
+        with pytest.raises(Failed):
+            await everything(peer)
+        await peer.faults()
+        assert [level.quantity for level in await everything(peer)] == [10]
+
+
+async def test_lines_of_a_file_may_stand_before_what_they_belong_to() -> None:
+    async with store() as peer:
+        begun = await bulk.started(Shop(settings(peer), peer.world))
+        assert begun is not None
+        written = peer.sandbox.state.bulks["1"]
+        item, level = written.content.splitlines()
+        written.content = f"{level}\n{item}"
+        lines = bulk.lines(Shop(settings(peer), peer.world), peer.world, begun)
+        found = [one async for page in filed(settings(peer), lines) for one in page]
+        assert found == [Level("TSH", "gid://shopify/InventoryItem/1001", 10, channel="web")]
 
 
 def test_settings_that_cannot_be_meant_are_refused() -> None:

@@ -138,6 +138,69 @@ class SetQuantities(_Answer, frozen=True):
     inventory_set_quantities: Set
 
 
+# All levels at once, which the store writes into a file while we wait.
+
+ALL_LEVELS: Final = f"""
+query AllLevels {{
+  inventoryItems {{
+    edges {{
+      node {{
+        id
+        sku
+        inventoryLevels {{ edges {{ node {{ id location {{ id }} quantities(names: {NAMES}) {{ name quantity }} }} }} }}
+      }}
+    }}
+  }}
+}}"""
+
+RUN_IN_BULK: Final = """
+mutation RunInBulk($query: String!) {
+  bulkOperationRunQuery(query: $query, groupObjects: false) {
+    bulkOperation { id status }
+    userErrors { code field message }
+  }
+}"""
+
+IN_BULK: Final = """
+query InBulk($id: ID!) {
+  bulkOperation(id: $id) { id status errorCode url }
+}"""
+
+
+class BulkOperation(_Answer, frozen=True):
+    id: str
+    status: str
+    error_code: str | None = None
+    url: str | None = None
+
+
+class BulkStarted(_Answer, frozen=True):
+    bulk_operation: BulkOperation | None
+    user_errors: list[UserError]
+
+
+class RunInBulk(_Answer, frozen=True):
+    bulk_operation_run_query: BulkStarted
+
+
+class InBulk(_Answer, frozen=True):
+    bulk_operation: BulkOperation | None
+
+
+class Located(_Answer, frozen=True):
+    id: str
+
+
+class BulkLine(_Answer, frozen=True):
+    """A line of the file: an item, or a level below the item that `parent` names."""
+
+    id: str
+    sku: str | None = None
+    location: Located | None = None
+    quantities: list[Quantity] = []
+    parent: str | None = msgspec.field(name="__parentId", default=None)
+
+
 # What goods moved, asked for because webhooks get lost. Prices count every object that may come: a question costs at most 1,000.
 
 GOODS_MAX: Final = 10  # fulfilments, or refunds, in one question
@@ -298,5 +361,5 @@ class LinesOfRefund(_Answer, frozen=True):
 
 ALL: Final = (
     ITEMS_BY_SKU, LEVELS, PAGE_OF_LEVELS, SET_QUANTITIES, CHANGED_ORDERS, GOODS_OF_ORDER, FULFILMENTS, LINES_OF_FULFILMENT, REFUNDS,
-    LINES_OF_REFUND,
+    LINES_OF_REFUND, ALL_LEVELS, RUN_IN_BULK, IN_BULK,
 )  # fmt: skip

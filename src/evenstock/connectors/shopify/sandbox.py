@@ -29,6 +29,7 @@ from graphql.execution import get_directive_values
 
 from evenstock.connectors.sandbox import Answer, Asked, Controlled, Webhook, answer_json
 from evenstock.connectors.shopify.documents import VERSION
+from evenstock.connectors.shopify.sandbox_bulk import Bulks
 from evenstock.connectors.shopify.sandbox_cost import COST_MAX, cost
 from evenstock.connectors.shopify.sandbox_goods import Goods, page
 from evenstock.connectors.shopify.sandbox_store import INPUTS_MAX, Level, Order, State, Store
@@ -89,12 +90,15 @@ class ShopifySandbox:
         "denied": "an error ACCESS_DENIED, nothing done",
         "internal": "an error INTERNAL_SERVER_ERROR with status 200, and it was done",
         "edited": "somebody in the store changes the numbers just before they are set",
+        "unwritten": "the file of all levels fails when it is nearly written",
         "partly": "entries without an error are set although others have one",
     }
 
     def __init__(self, now: Callable[[], datetime], state: State | None = None) -> None:
         self._now = now
+        self._host = ""  # by which it was asked last
         self._store = Store(state or State(), now)
+        self._bulks = Bulks(self._store)
         self._goods = Goods(self._store, self._location)
         self.controls: Mapping[str, Callable[[Any], Controlled]] = {
             "stock": self._stock,
@@ -124,10 +128,8 @@ class ShopifySandbox:
         return found[1].decode() if found and asked.path.endswith("graphql.json") else asked.path
 
     def answer(self, asked: Asked) -> Answer:
-        if asked.path == "/admin/oauth/access_token" and asked.method == "POST":
-            return self._give_token(asked)
         if asked.path != f"/admin/api/{VERSION}/graphql.json":
-            return answer_json({"errors": "Not Found"}, 404)
+            return self._elsewhere(asked)
         if asked.headers.get("x-shopify-access-token") not in self.state.tokens:
             words = "[API] Invalid API key or access token (unrecognized login or wrong password)"
             return answer_json({"errors": words}, 401)
@@ -138,7 +140,15 @@ class ShopifySandbox:
             return answer_json({"errors": [{"message": str(error)}]})
         if errors := validate(SCHEMA, document):
             return answer_json({"errors": [error.formatted for error in errors]})
+        self._host = asked.headers.get("host", "")
         return self._paid(document, given.get("variables") or {}, asked.fault)
+
+    def _elsewhere(self, asked: Asked) -> Answer:
+        if asked.path == "/admin/oauth/access_token" and asked.method == "POST":
+            return self._give_token(asked)
+        if asked.path.startswith("/bulk/"):
+            return self._bulks.file(asked)
+        return answer_json({"errors": "Not Found"}, 404)
 
     def _paid(self, document: DocumentNode, variables: dict[str, Any], fault: str | None) -> Answer:
         """Answer for its price in points, if there are as many."""
@@ -190,6 +200,8 @@ class ShopifySandbox:
             "orders": self._orders,
             "fulfillment": lambda _, id: self._node(id),  # noqa: A006 - the schema's word
             "refund": lambda _, id: self._node(id),  # noqa: A006 - the schema's word
+            "bulkOperation": lambda _, id: self._bulks.look(id, fault),  # noqa: A006 - the schema's word
+            "bulkOperationRunQuery": lambda _, groupObjects, query: self._run_in_bulk(groupObjects, query),  # noqa: N803 - the schema's word
             "inventorySetQuantities": lambda info, input: self._set(info, input, fault),  # noqa: A006 - the schema's word
         }
         result = execute_sync(SCHEMA, document, root, variable_values=variables)
@@ -219,6 +231,12 @@ class ShopifySandbox:
                     level.available += 1
                     level.updated_at = self._store.time()
         return self._store.set_quantities(said["key"], given, partly=fault == "partly")
+
+    def _run_in_bulk(self, is_grouped: bool, query: str) -> dict[str, Any]:
+        errors = validate(SCHEMA, parse(query))
+        if errors or is_grouped:
+            raise GraphQLError("The bulk query is not valid, or grouped.", extensions={"code": "BAD_REQUEST"})
+        return self._bulks.run(query, self._host)
 
     def _give_token(self, asked: Asked) -> Answer:
         try:

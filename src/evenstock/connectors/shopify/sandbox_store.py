@@ -65,6 +65,15 @@ class Order(msgspec.Struct):
     refunds: list[Refund] = []
 
 
+class Bulk(msgspec.Struct):
+    """A file that the store writes."""
+
+    url: str
+    content: str
+    status: str = "RUNNING"
+    looks: int = 0
+
+
 class Answered(msgspec.Struct):
     """What a key was used for, and what was answered; None if that failed."""
 
@@ -90,6 +99,7 @@ class State(msgspec.Struct):
     hub_secret: str = "sandbox"  # noqa: S105 - it opens nothing but this sandbox
     hooks: int = 0
     refunds: int = 0
+    bulks: dict[str, Bulk] = {}
 
 
 class Store:
