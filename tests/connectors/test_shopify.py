@@ -1,5 +1,6 @@
 """A Shopify store is told its numbers: over real HTTP, against the connector's sandbox, under every fault."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from conftest import NOW
-from connectors.sandboxed import Peer, served
+from connectors.sandboxed import Peer, Secrets, served
 from evenstock import clock
 from evenstock.connectors.contract import (
     Done,
@@ -23,6 +24,7 @@ from evenstock.connectors.contract import (
     Target,
     Unauthorized,
     Unknown,
+    World,
 )
 from evenstock.connectors.shopify import bulk, connector
 from evenstock.connectors.shopify.publish import observe, publish
@@ -30,6 +32,7 @@ from evenstock.connectors.shopify.sandbox import ShopifySandbox
 from evenstock.connectors.shopify.settings import Settings
 from evenstock.connectors.shopify.shop import Shop
 from evenstock.connectors.shopify.stock import filed, pages
+from evenstock.core.errors import Refusal
 
 SET = "SetQuantities"
 HERE = "gid://shopify/Location/1"
@@ -335,6 +338,96 @@ async def test_an_app_fetches_its_tokens_and_a_new_one_when_one_is_refused() -> 
 # Looking ---------------------------------------------------------------------------------------------------------------
 
 
+PUBLIC = {
+    "token": None,
+    "client_id": "sandbox",
+    "secret": "env:S",
+    "refresh_token": "secret:renew",
+}
+
+
+@asynccontextmanager
+async def public() -> AsyncIterator[tuple[Peer, Secrets]]:
+    """A store, and a public app's means to renew its token, as an operator stored them."""
+    async with store() as peer:
+        secrets = Secrets({"env:S": "sandbox", "secret:renew": "sandbox"})
+        peer.world = msgspec.structs.replace(peer.world, secrets=secrets)
+        yield peer, secrets
+
+
+def another_process(peer: Peer) -> World:
+    return msgspec.structs.replace(peer.world, memory={})
+
+
+async def renewals(peer: Peer) -> int:
+    return (await peer.did()).count("/admin/oauth/access_token")
+
+
+async def test_a_token_that_expired_is_renewed_and_what_renews_it_next_is_kept_first() -> None:
+    async with public() as (peer, secrets):
+        for hour in range(1, 4):
+            assert isinstance((await told(peer, tell("TSH", hour, hour), **PUBLIC))[0], Done)
+            assert await renewals(peer) == hour
+            kept = await secrets.open("secret:renew")
+            assert peer.sandbox.state.renewing in kept
+            assert peer.sandbox.state.tokens[-1] in kept
+            await peer.control("revoke")
+        assert available(peer) == 3
+
+
+async def test_all_processes_show_one_token_and_one_of_them_renews_it() -> None:
+    async with public() as (peer, _):
+        await told(peer, tell("TSH", 1, 1), **PUBLIC)
+        other = another_process(peer)
+        assert isinstance((await publish(settings(peer, **PUBLIC), other, [tell("TSH", 2, 2)]))[0], Done)
+        assert await renewals(peer) == 1
+        await peer.control("revoke")
+        together = [tell("TSH", 3, 3)]
+        chosen = settings(peer, **PUBLIC)
+        await asyncio.gather(*(observe(chosen, peer.world, [Target("web", "TSH", "TSH")]) for _ in range(5)))
+        assert await renewals(peer) == 2, "who comes first renews it for all"
+        assert isinstance((await publish(chosen, other, together))[0], Done)
+        assert await renewals(peer) == 2, "the token that another process keeps is taken"
+
+
+@pytest.mark.parametrize("fault", ["cut-after", "500-after"])
+async def test_an_answer_that_was_lost_when_a_token_was_renewed_locks_nobody_out(fault: str) -> None:
+    async with public() as (peer, secrets):
+        await peer.faults(fault, on="access_token")
+        assert isinstance((await told(peer, tell("TSH", 1, 1), **PUBLIC))[0], RetryLater)
+        assert await secrets.open("secret:renew") == "sandbox"
+        assert isinstance((await told(peer, tell("TSH", 1, 1), **PUBLIC))[0], Done)
+
+
+async def test_a_token_whose_renewal_cannot_be_kept_is_not_used() -> None:
+    async with public() as (peer, secrets):
+
+        async def keep(reference: str, value: str) -> None:
+            raise Refusal("secret.unusable", f"{reference} cannot be kept, {len(value)} characters.")
+
+        secrets.keep = keep  # type: ignore[method-assign]
+        [outcome] = await told(peer, tell("TSH", 1, 1), **PUBLIC)
+        assert isinstance(outcome, RetryLater)
+        assert "cannot be kept" in outcome.detail
+        assert await peer.did() == ["/admin/oauth/access_token"]
+
+
+async def test_a_scope_that_is_missing_renews_no_token() -> None:
+    async with public() as (peer, _):
+        await told(peer, tell("TSH", 1, 1), **PUBLIC)
+        await peer.faults(rates={"denied": 1.0})
+        [outcome] = await told(peer, tell("TSH", 2, 2), **PUBLIC)
+        assert (type(outcome), await renewals(peer)) == (Unauthorized, 1)
+
+
+async def test_a_store_that_takes_the_app_away_says_so() -> None:
+    async with public() as (peer, secrets):
+        await secrets.keep("secret:renew", "of yesterday")
+        [outcome] = await told(peer, tell("TSH", 1, 1), **PUBLIC)
+        assert outcome == Unauthorized("The store gives no token for this refresh_token.")
+        assert "of yesterday" not in str(outcome)
+
+
 async def test_what_the_store_shows_is_read_back_as_it_was_told() -> None:
     async with store() as peer:
         await told(peer, tell("TSH", 9))
@@ -412,6 +505,8 @@ def test_settings_that_cannot_be_meant_are_refused() -> None:
         {"shop": None},
         {"shop": "https://x.myshopify.com"},
         {"address": "https://x.myshopify.com/admin"},
+        {"refresh_token": "secret:renew"},
+        {"token": None, "client_id": "a", "refresh_token": "env:RENEW"},
     ):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(good | wrong, Settings)

@@ -95,6 +95,16 @@ async def secret(world: World, reference: str) -> str:
         raise Failed(RetryLater(_cut(refusal.problem.detail))) from refusal
 
 
+async def keep_secret(world: World, reference: str, value: str) -> None:
+    """Put another secret behind a reference. Raises Failed, with words that do not tell it."""
+    if world.secrets is None:
+        raise Failed(Unauthorized("This process has no way to keep secrets."))
+    try:
+        await world.secrets.keep(reference, value)
+    except Refusal as refusal:
+        raise Failed(RetryLater(_cut(refusal.problem.detail))) from refusal
+
+
 def wait_of(reply: Reply) -> float | None:
     """How long the system asks us to wait, in seconds: `Retry-After` in both of its forms, by the system's own clock."""
     text = reply.headers.get("retry-after", "").strip()

@@ -464,6 +464,13 @@ class Secrets(Protocol):
         """
         ...
 
+    def keep(self, reference: str, value: str) -> Awaitable[None]:
+        """Put another secret behind a `secret:NAME`; durable when it returns. For credentials that their system replaces.
+
+        Raises Refusal of a code `secret.…`.
+        """
+        ...
+
 
 class World(msgspec.Struct, frozen=True):
     """What a connector may reach. `memory` is what it may remember from call to call of one connection, until it is gone.

@@ -243,14 +243,21 @@ class ShopifySandbox:
             given = msgspec.json.decode(asked.body, type=dict[str, str])
         except msgspec.DecodeError:
             given = {}
-        wanted = {"grant_type": "client_credentials", "client_id": CREDENTIALS, "client_secret": CREDENTIALS}
-        if given != wanted:
+        app = {"client_id": CREDENTIALS, "client_secret": CREDENTIALS}
+        kind, state = given.pop("grant_type", ""), self.state
+        renewing = given.pop("refresh_token", "")
+        if given != app or kind not in {"client_credentials", "refresh_token"}:
             return answer_json({"error": "invalid_client"}, 400)
-        token = f"sandbox-{len(self.state.tokens) + 1}"
-        self.state.tokens.append(token)
-        return answer_json(
-            {"access_token": token, "scope": "read_inventory,write_inventory", "expires_in": 86399}
-        )
+        if kind == "refresh_token" and (not renewing or renewing not in {state.renewing, state.renewed}):
+            return answer_json({"error": "invalid_grant"}, 400)
+        state.granted += 1
+        token = f"sandbox-{state.granted}"
+        state.tokens.append(token)
+        answer = {"access_token": token, "scope": "read_inventory,write_inventory,read_orders"}
+        if kind == "client_credentials":
+            return answer_json(answer | {"expires_in": 86399})
+        state.renewed, state.renewing = renewing, f"renew-{state.granted}"
+        return answer_json(answer | {"expires_in": 3600, "refresh_token": state.renewing})
 
     # what its objects are
 

@@ -90,6 +90,9 @@ class State(msgspec.Struct):
     orders: dict[str, Order] = {}
     keys: dict[str, Answered] = {}
     writes: int = 0  # how often quantities were really set
+    granted: int = 1  # tokens, so far
+    renewing: str = "sandbox"  # what renews a token, once
+    renewed: str = ""  # the one before: good until its replacement is used
     tokens: list[str] = msgspec.field(default_factory=lambda: ["sandbox"])
     points: float = 2000.0
     points_max: float = 2000.0

@@ -24,6 +24,7 @@ class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shows: dict[str, Number] = {}  # noqa: RUF012 - msgspec copies it
     token: SecretRef | None = None
     client_id: str | None = None
+    refresh_token: SecretRef | None = None
     reason: str = "correction"
     address: Address | None = None
     poll_every_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 300.0
@@ -37,6 +38,10 @@ class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("shop: to tell a shop numbers, name it")
         if self.shows and (self.token is None) == (self.client_id is None):
             raise ValueError("token: to tell a shop numbers, give either token or client_id")
+        if self.refresh_token is not None and self.client_id is None:
+            raise ValueError("refresh_token: it renews the tokens of an app; give its client_id")
+        if self.refresh_token is not None and not self.refresh_token.startswith("secret:"):
+            raise ValueError("refresh_token: Shopify replaces it, so it is where it can be: secret:NAME")
         if 0 < self.poll_every_s < 1:
             raise ValueError("poll_every_s: at least 1 second, or 0 to ask for nothing")
 
