@@ -32,7 +32,9 @@ class Accountant:
         self.shop = shop
         self.pool = pool
         self.erp = erp
-        self.worlds = Worlds(pool, Vault(None, {"ERP": "sandbox"}), data, [erp.url.removeprefix("http://")])
+        self.worlds = Worlds(
+            pool, Vault(None, {"ERP": "sandbox"}), data, lambda: shop.now, [erp.url.removeprefix("http://")]
+        )
         self._senders: dict[str, Dispatcher] = {}
 
     @property

@@ -83,7 +83,7 @@ class Teller:
             self._dispatchers[holder] = Dispatcher(
                 self.pool,
                 {"system": self.system.connector},
-                Worlds(self.pool, Vault(None, {}), self.data),
+                Worlds(self.pool, Vault(None, {}), self.data, lambda: self.now),
                 "tag",
                 lambda: self.now,
                 lambda: 1.0,

@@ -158,7 +158,7 @@ async def hub(
         inbox = Inbox(database, connections, clock.now, translator.wake, give_up_s=give_up_s)
         await _started(running, inbox)
         if data is not None:
-            worlds = Worlds(pool, vault, data, outbound_allow, folders_allow)
+            worlds = Worlds(pool, vault, data, clock.now, outbound_allow, folders_allow)
             running.push_async_callback(worlds.close)
             await _started(running, Publisher(database, names, clock.now, worlds, tag))
             await _started(running, Intake(database, connections, writer, inbox, worlds, data, clock.now))

@@ -30,12 +30,17 @@ class Secrets:
     """Secrets by reference, as given."""
 
     def __init__(self, known: Mapping[str, str]) -> None:
-        self._known = known
+        self._known = dict(known)
 
     async def open(self, reference: str) -> str:
         if reference not in self._known:
             raise Refusal("config.unknown", f"There is no secret {reference}.")
         return self._known[reference]
+
+    async def keep(self, reference: str, value: str) -> None:
+        if not reference.startswith("secret:"):
+            raise Refusal("secret.unusable", f"Nothing is kept at {reference}.")
+        self._known[reference] = value
 
 
 class Peer:

@@ -110,5 +110,5 @@ def test_a_connector_is_made_tried_and_completed_from_the_command_line(tmp_path:
     code, out = evenstock("list")
     assert code == 0
     listed = {line.split()[0]: line for line in out.splitlines()}
-    assert listed["http_json"].split()[1:3] == ["reads,", "hooks"]
+    assert listed["http_json"].split()[1:3] == ["reads,", "hooks,"]
     assert listed["erp_rest"].split()[1] == "posts"

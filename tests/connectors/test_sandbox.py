@@ -150,7 +150,7 @@ async def test_the_command_serves_remembers_and_has_the_faults_it_is_told(tmp_pa
 @pytest.mark.parametrize(
     ("options", "words", "code"),
     [
-        (["nix"], "There are: erp_rest, shopify", 4),
+        (["nix"], "There are: erp_rest, http_json, shopify", 4),
         (["shopify", "--fault", "429=x"], "write KIND=CHANCE", 2),
         (["shopify", "--fault", "418=0.1"], "There is no fault '418'", 2),
         (["shopify", "--state", "/nowhere/at/all.json"], "There is no folder", 2),

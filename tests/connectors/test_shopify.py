@@ -1,5 +1,6 @@
 """A Shopify store is told its numbers: over real HTTP, against the connector's sandbox, under every fault."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -9,11 +10,12 @@ import msgspec
 import pytest
 
 from conftest import NOW
-from connectors.sandboxed import Peer, served
+from connectors.sandboxed import Peer, Secrets, served
 from evenstock import clock
 from evenstock.connectors.contract import (
     Done,
     Exposure,
+    Failed,
     Level,
     Observed,
     Outcome,
@@ -22,12 +24,15 @@ from evenstock.connectors.contract import (
     Target,
     Unauthorized,
     Unknown,
+    World,
 )
-from evenstock.connectors.shopify import connector
+from evenstock.connectors.shopify import bulk, connector
 from evenstock.connectors.shopify.publish import observe, publish
 from evenstock.connectors.shopify.sandbox import ShopifySandbox
 from evenstock.connectors.shopify.settings import Settings
-from evenstock.connectors.shopify.stock import pages
+from evenstock.connectors.shopify.shop import Shop
+from evenstock.connectors.shopify.stock import filed, pages
+from evenstock.core.errors import Refusal
 
 SET = "SetQuantities"
 HERE = "gid://shopify/Location/1"
@@ -333,6 +338,96 @@ async def test_an_app_fetches_its_tokens_and_a_new_one_when_one_is_refused() -> 
 # Looking ---------------------------------------------------------------------------------------------------------------
 
 
+PUBLIC = {
+    "token": None,
+    "client_id": "sandbox",
+    "secret": "env:S",
+    "refresh_token": "secret:renew",
+}
+
+
+@asynccontextmanager
+async def public() -> AsyncIterator[tuple[Peer, Secrets]]:
+    """A store, and a public app's means to renew its token, as an operator stored them."""
+    async with store() as peer:
+        secrets = Secrets({"env:S": "sandbox", "secret:renew": "sandbox"})
+        peer.world = msgspec.structs.replace(peer.world, secrets=secrets)
+        yield peer, secrets
+
+
+def another_process(peer: Peer) -> World:
+    return msgspec.structs.replace(peer.world, memory={})
+
+
+async def renewals(peer: Peer) -> int:
+    return (await peer.did()).count("/admin/oauth/access_token")
+
+
+async def test_a_token_that_expired_is_renewed_and_what_renews_it_next_is_kept_first() -> None:
+    async with public() as (peer, secrets):
+        for hour in range(1, 4):
+            assert isinstance((await told(peer, tell("TSH", hour, hour), **PUBLIC))[0], Done)
+            assert await renewals(peer) == hour
+            kept = await secrets.open("secret:renew")
+            assert peer.sandbox.state.renewing in kept
+            assert peer.sandbox.state.tokens[-1] in kept
+            await peer.control("revoke")
+        assert available(peer) == 3
+
+
+async def test_all_processes_show_one_token_and_one_of_them_renews_it() -> None:
+    async with public() as (peer, _):
+        await told(peer, tell("TSH", 1, 1), **PUBLIC)
+        other = another_process(peer)
+        assert isinstance((await publish(settings(peer, **PUBLIC), other, [tell("TSH", 2, 2)]))[0], Done)
+        assert await renewals(peer) == 1
+        await peer.control("revoke")
+        together = [tell("TSH", 3, 3)]
+        chosen = settings(peer, **PUBLIC)
+        await asyncio.gather(*(observe(chosen, peer.world, [Target("web", "TSH", "TSH")]) for _ in range(5)))
+        assert await renewals(peer) == 2, "who comes first renews it for all"
+        assert isinstance((await publish(chosen, other, together))[0], Done)
+        assert await renewals(peer) == 2, "the token that another process keeps is taken"
+
+
+@pytest.mark.parametrize("fault", ["cut-after", "500-after"])
+async def test_an_answer_that_was_lost_when_a_token_was_renewed_locks_nobody_out(fault: str) -> None:
+    async with public() as (peer, secrets):
+        await peer.faults(fault, on="access_token")
+        assert isinstance((await told(peer, tell("TSH", 1, 1), **PUBLIC))[0], RetryLater)
+        assert await secrets.open("secret:renew") == "sandbox"
+        assert isinstance((await told(peer, tell("TSH", 1, 1), **PUBLIC))[0], Done)
+
+
+async def test_a_token_whose_renewal_cannot_be_kept_is_not_used() -> None:
+    async with public() as (peer, secrets):
+
+        async def keep(reference: str, value: str) -> None:
+            raise Refusal("secret.unusable", f"{reference} cannot be kept, {len(value)} characters.")
+
+        secrets.keep = keep  # type: ignore[method-assign]
+        [outcome] = await told(peer, tell("TSH", 1, 1), **PUBLIC)
+        assert isinstance(outcome, RetryLater)
+        assert "cannot be kept" in outcome.detail
+        assert await peer.did() == ["/admin/oauth/access_token"]
+
+
+async def test_a_scope_that_is_missing_renews_no_token() -> None:
+    async with public() as (peer, _):
+        await told(peer, tell("TSH", 1, 1), **PUBLIC)
+        await peer.faults(rates={"denied": 1.0})
+        [outcome] = await told(peer, tell("TSH", 2, 2), **PUBLIC)
+        assert (type(outcome), await renewals(peer)) == (Unauthorized, 1)
+
+
+async def test_a_store_that_takes_the_app_away_says_so() -> None:
+    async with public() as (peer, secrets):
+        await secrets.keep("secret:renew", "of yesterday")
+        [outcome] = await told(peer, tell("TSH", 1, 1), **PUBLIC)
+        assert outcome == Unauthorized("The store gives no token for this refresh_token.")
+        assert "of yesterday" not in str(outcome)
+
+
 async def test_what_the_store_shows_is_read_back_as_it_was_told() -> None:
     async with store() as peer:
         await told(peer, tell("TSH", 9))
@@ -343,13 +438,59 @@ async def test_what_the_store_shows_is_read_back_as_it_was_told() -> None:
         assert [type(each) for each in found[1:]] == [Rejected, Rejected]
 
 
-async def test_a_snapshot_goes_to_the_end() -> None:
+async def everything(peer: Peer, **others: Any) -> list[Level]:
+    return [level async for page in pages(settings(peer, **others), peer.world) for level in page]
+
+
+async def test_a_snapshot_is_one_file_that_costs_no_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "PIECE_BYTES", 5_000)
     async with store(*((f"S{number:03}", number) for number in range(205))) as peer:
-        only = settings(peer, shows={"web": "1"})
-        found = [level async for page in pages(only, peer.world) for level in page]
+        await peer.control("stock", [{"sku": "S000", "location": "Berlin", "available": 70}])
+        await peer.control("stock", [{"sku": "S000", "location": "Paris", "available": 99}])
+        await peer.control("points", {"available": 30, "maximum": 30, "per_s": 0.001})
+        found = await everything(peer)
+        shown = sorted((level.channel or "", level.sku, level.quantity) for level in found)
+        assert shown == [("web", f"S{n:03}", n) for n in range(205)] + [("web-2", "S000", 70)]
+        assert found[0] == Level("S000", "gid://shopify/InventoryItem/1001", 0, channel="web")
+        did = await peer.did()
+        assert did[:3] == ["RunInBulk", "InBulk", "InBulk"]
+        assert did.count("/bulk/1.jsonl") == len(did) - 3 > 3, "in pieces, in whose middle lines end"
+        assert all("authorization" not in str(entry).lower() for entry in await peer.log())
+
+
+async def test_a_store_that_writes_another_file_is_read_page_by_page_to_the_end() -> None:
+    async with store(*((f"S{number:03}", number) for number in range(205))) as peer:
+        assert await bulk.started(Shop(settings(peer), peer.world)) is not None
+        await peer.control("points", {"available": 300, "maximum": 300, "per_s": 2000})
+        found = await everything(peer, shows={"web": "1"})
         assert sorted((level.sku, level.quantity) for level in found) == [(f"S{n:03}", n) for n in range(205)]
         assert found[0] == Level("S000", "gid://shopify/InventoryItem/1001", 0, channel="web")
-        assert (await peer.did()).count("PageOfLevels") == 3
+        assert (await peer.did()).count("PageOfLevels") >= 3, "it waits for points, and does not begin again"
+
+
+async def test_a_file_that_is_not_written_or_cut_off_is_no_snapshot() -> None:
+    async with store() as peer:
+        await peer.faults("unwritten", on="InBulk")
+        await peer.faults(rates={"unwritten": 1.0}, on="InBulk")
+        with pytest.raises(Failed, match="gave up writing all levels: FAILED INTERNAL_SERVER_ERROR"):
+            await everything(peer)
+        await peer.faults(rates={"cut": 1.0}, on="/bulk/")
+        with pytest.raises(Failed):
+            await everything(peer)
+        await peer.faults()
+        assert [level.quantity for level in await everything(peer)] == [10]
+
+
+async def test_lines_of_a_file_may_stand_before_what_they_belong_to() -> None:
+    async with store() as peer:
+        begun = await bulk.started(Shop(settings(peer), peer.world))
+        assert begun is not None
+        written = peer.sandbox.state.bulks["1"]
+        item, level = written.content.splitlines()
+        written.content = f"{level}\n{item}"
+        lines = bulk.lines(Shop(settings(peer), peer.world), peer.world, begun)
+        found = [one async for page in filed(settings(peer), lines) for one in page]
+        assert found == [Level("TSH", "gid://shopify/InventoryItem/1001", 10, channel="web")]
 
 
 def test_settings_that_cannot_be_meant_are_refused() -> None:
@@ -364,6 +505,8 @@ def test_settings_that_cannot_be_meant_are_refused() -> None:
         {"shop": None},
         {"shop": "https://x.myshopify.com"},
         {"address": "https://x.myshopify.com/admin"},
+        {"refresh_token": "secret:renew"},
+        {"token": None, "client_id": "a", "refresh_token": "env:RENEW"},
     ):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(good | wrong, Settings)

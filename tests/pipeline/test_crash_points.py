@@ -105,7 +105,7 @@ async def test_a_number_that_dies_anywhere_on_its_way_is_told_under_one_key(
 
         async def dying(life: Life, number: int) -> None:
             await expose(Crashing(tells.db, life), tells.names, lambda: tells.now)  # type: ignore[arg-type]  # it answers the same
-            worlds = Worlds(tells.pool, Vault(None, {}), tmp_path)
+            worlds = Worlds(tells.pool, Vault(None, {}), tmp_path, lambda: tells.now)
             pool: Any = CrashingPool(tells.pool, life)
             sender = Dispatcher(
                 pool, {"system": tells.system.connector}, worlds, "tag", lambda: tells.now, lambda: 1.0

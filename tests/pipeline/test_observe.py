@@ -68,7 +68,7 @@ async def watch(database: Database, data: Path) -> AsyncIterator[Watch]:
         teller(database, data) as tells,
         served(ShopifySandbox(clock.now)) as web,
     ):
-        worlds = Worlds(tells.pool, Vault(None, SECRETS), data, [web.url.removeprefix("http://")])
+        worlds = Worlds(tells.pool, Vault(None, SECRETS), data, clock.now, [web.url.removeprefix("http://")])
         settings = {"address": web.url, "secret": "env:SECRET", "token": "env:TOKEN", "shows": {"web": "1"}}
         bases = bases_of({"shopify": connector})
         await books.locations("A")

@@ -190,7 +190,7 @@ async def _looking(shop: Any, tells: Teller) -> tuple[Observer, Again]:
         return [Observed(tells.system.shows[each.channel, each.sku]) for each in targets]
 
     connector: Connector[Any] = msgspec.structs.replace(tells.system.connector, observe=shows)
-    worlds = Worlds(tells.pool, Vault(None, {}), tells.data)
+    worlds = Worlds(tells.pool, Vault(None, {}), tells.data, lambda: tells.now)
     return Observer(tells.pool, {"system": connector}, worlds, lambda: tells.now), Again(
         tells.db, lambda: tells.now
     )

@@ -136,7 +136,7 @@ async def test_a_trace_says_what_the_shop_shows_when_it_is_looked_at(
             return [Observed(tells.system.shows[each.channel, each.sku]) for each in targets]
 
         looking: Connector[Any] = msgspec.structs.replace(tells.system.connector, observe=shows)
-        worlds = Worlds(tells.pool, Vault(None, {}), tmp_path)
+        worlds = Worlds(tells.pool, Vault(None, {}), tmp_path, lambda: tells.now)
         observer = Observer(tells.pool, {"system": looking}, worlds, lambda: tells.now)
 
         async def looked() -> Trace:

@@ -77,7 +77,7 @@ async def post_some(shop: Hub, pool: Pool) -> None:
     await channels.upsert_connections(shop.db, [row], shop.now, [])
     for number in range(5):
         await _sells(shop, f"pens-{number}", ("PEN", "INK"))
-    worlds = Worlds(pool, Vault(None, {}), Path("/nonexistent"))
+    worlds = Worlds(pool, Vault(None, {}), Path("/nonexistent"), lambda: shop.now)
     sender = Dispatcher(pool, {"ledgers": connector}, worlds, TAG, lambda: shop.now, lambda: 1.0)
     await post(shop.db, TAG, lambda: shop.now)
     (connection_id,) = await sender.due()

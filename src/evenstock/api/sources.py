@@ -22,6 +22,7 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/sources", get_sources, "How fresh each source is", "messages:read", {200: SourceList},
         description="By connection: when facts of it last came (`heard_at`, duplicates included), the latest time they told of "
-        "(`watermark`), and its state: fresh, waiting, silent, or unwatched where nothing is expected of it.",
+        "(`watermark`), and its state: fresh, waiting, silent, or unwatched where nothing is expected of it. `streams` "
+        "are those that we ask for by ourselves: what changed before `read_until`, by the system's own clock, was brought.",
     ),
 )  # fmt: skip

@@ -27,6 +27,7 @@ def list_(as_json: Json = False) -> None:
             "publishes": connector.publish is not None,
             "posts": connector.post is not None,
             "listens": connector.listen is not None,
+            "polls": connector.poll is not None,
             "files": connector.delivery is not None,
         }
         for connector in sorted(found().values(), key=lambda connector: connector.name)
@@ -36,7 +37,9 @@ def list_(as_json: Json = False) -> None:
         return
     for row in rows:
         can = ", ".join(
-            word for word in ("reads", "hooks", "publishes", "posts", "listens", "files") if row[word]
+            word
+            for word in ("reads", "hooks", "publishes", "posts", "listens", "polls", "files")
+            if row[word]
         )
         out.print(f"{row['name']:<16} {can:<24} {row['summary']}", markup=False)
 

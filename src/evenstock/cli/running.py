@@ -115,6 +115,11 @@ def _sources(sources: Sequence[SourceRow]) -> Iterator[str]:
             yield f"  silent     {source.connection}: {heard}, expected every {in_words(timedelta(seconds=source.expect_within_s or 0))}"
         if source.failures:
             yield f"  failing    {source.connection}: {source.failures} times in a row. {source.detail or ''}"
+        for stream in source.streams:
+            ended = (
+                "never to its end" if stream.passed_at is None else f"{in_words(now - stream.passed_at)} ago"
+            )
+            yield f"  polled     {source.connection} {stream.name}: read until {stream.read_until:%Y-%m-%d %H:%M:%S} UTC, {ended}"
 
 
 async def _summary(database: Database) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def sandbox(
-    name: Annotated[str, typer.Argument(help="Of a connector that has one: shopify, erp_rest.")],
+    name: Annotated[str, typer.Argument(help="Of a connector that has one: shopify, erp_rest, http_json.")],
     port: Annotated[int, typer.Option(help="Port to listen on; 0 lets the system choose.", max=65535)] = 0,
     host: Annotated[
         str, typer.Option(help="Address to listen on; whoever reaches it controls it.")

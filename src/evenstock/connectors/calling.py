@@ -57,7 +57,7 @@ async def call(  # noqa: PLR0913 - the parts of a request
         raise Failed(_unsure(_cut(str(error)), changes=changes)) from error
     if 200 <= reply.status < 300 or reply.status in takes:
         return reply
-    raise Failed(_meaning(reply, changes=changes))
+    raise Failed(meaning(reply, changes=changes))
 
 
 def _traced(world: World, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -95,6 +95,16 @@ async def secret(world: World, reference: str) -> str:
         raise Failed(RetryLater(_cut(refusal.problem.detail))) from refusal
 
 
+async def keep_secret(world: World, reference: str, value: str) -> None:
+    """Put another secret behind a reference. Raises Failed, with words that do not tell it."""
+    if world.secrets is None:
+        raise Failed(Unauthorized("This process has no way to keep secrets."))
+    try:
+        await world.secrets.keep(reference, value)
+    except Refusal as refusal:
+        raise Failed(RetryLater(_cut(refusal.problem.detail))) from refusal
+
+
 def wait_of(reply: Reply) -> float | None:
     """How long the system asks us to wait, in seconds: `Retry-After` in both of its forms, by the system's own clock."""
     text = reply.headers.get("retry-after", "").strip()
@@ -108,7 +118,8 @@ def wait_of(reply: Reply) -> float | None:
         return None
 
 
-def _meaning(reply: Reply, *, changes: bool) -> Failure:
+def meaning(reply: Reply, *, changes: bool) -> Failure:
+    """What a reply that is none of success means by its status."""
     words = _cut(f"The system answered {reply.status}. {_head(reply)}".strip())
     if reply.status == 429:
         return RetryLater(words, wait_of(reply), "rate")

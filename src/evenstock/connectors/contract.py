@@ -360,6 +360,48 @@ class Listen(Protocol[Told_contra]):
     def __call__(self, settings: Told_contra, world: "World", keep: Keep) -> Awaitable[None]: ...
 
 
+# Polling -------------------------------------------------------------------------------------------------------------
+
+
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a system is asked for again and again, in the order in which it changed."""
+
+    name: str
+    every_s: float = 300.0  # from the end of a pass to the next
+    overlap_s: float = 600.0  # asked for again in each pass: what the system shows later than it dates it
+    begins: datetime | None = None  # nothing older is asked for; unsaid: when it is asked for the first time
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What changed in a stream since an instant of the system's own clock; `after` says where the page begins, None the first."""
+
+    stream: str
+    since: datetime
+    after: str | None = None
+
+
+class Polled(msgspec.Struct, frozen=True):
+    """One page of an answer.
+
+    `mark`: whatever changed before was brought, with this page; by the system's own clock, None where the page does not say.
+    `after`: where the next page begins, None after the last one.
+    """
+
+    arrived: Sequence[Arrived]
+    mark: datetime | None = None
+    after: str | None = None
+
+
+class Poll(Protocol[Told_contra]):
+    """Ask a system for one page of what changed.
+
+    What it brings is kept in one transaction with the place to go on from; pages come again after a crash, and in each overlap. A
+    call that takes longer than 60 seconds is cut off. Raises Failed; after Rejected the next pass begins anew, from the mark.
+    """
+
+    def __call__(self, settings: Told_contra, world: "World", question: Question) -> Awaitable[Polled]: ...
+
+
 # What a connector is handed ------------------------------------------------------------------------------------------
 
 
@@ -422,6 +464,13 @@ class Secrets(Protocol):
         """
         ...
 
+    def keep(self, reference: str, value: str) -> Awaitable[None]:
+        """Put another secret behind a `secret:NAME`; durable when it returns. For credentials that their system replaces.
+
+        Raises Refusal of a code `secret.…`.
+        """
+        ...
+
 
 class World(msgspec.Struct, frozen=True):
     """What a connector may reach. `memory` is what it may remember from call to call of one connection, until it is gone.
@@ -455,7 +504,7 @@ class Connector(msgspec.Struct, Generic[Settings], frozen=True, kw_only=True):
     settings: type[Settings]
     translate: Translate[Settings] | None = None
     # takes webhooks: `translate` reads them, and `settings` extends HookSettings; what its settings decide, a function tells
-    hook: Hook | Callable[[Settings], Hook] | None = None
+    hook: Hook | Callable[[Settings], Hook | None] | None = None
     publish: Publish[Settings] | None = None
     basis: Basis | None = None  # required where `publish` is
     post: Post[Settings] | None = None
@@ -465,6 +514,10 @@ class Connector(msgspec.Struct, Generic[Settings], frozen=True, kw_only=True):
     shelf: OpenShelf[Settings] | None = None  # required where `delivery` is
     listen: Listen[Settings] | None = None  # takes messages from a broker; `translate` reads them
     listens: Callable[[Settings], bool] = bool  # whether settings say that there is something to listen to
+    poll: Poll[Settings] | None = None  # asks for what changed; `translate` reads what it brings
+    streams: Callable[[Settings], Sequence[Stream]] | None = (
+        None  # required where `poll` is; none: it is not asked
+    )
     exposures_max: int = 100  # that one call of `publish` or `observe` takes
 
     def hook_of(self, settings: Settings) -> Hook | None:

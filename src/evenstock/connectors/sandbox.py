@@ -33,7 +33,7 @@ _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request of the system's own interface; header names in lower case. `fault` is one of the sandbox's own kinds."""
+    """A request of the system's own interface; its path as it was sent, header names in lower case. `fault` is one of the sandbox's own kinds."""
 
     method: str
     path: str
@@ -157,7 +157,7 @@ class _Served:
         body = await request.body()
         asked = Asked(
             request.method,
-            request.url.path,
+            scope["raw_path"].decode("ascii"),
             parse_qs(request.url.query),
             {name.lower(): value for name, value in request.headers.items()},
             body,

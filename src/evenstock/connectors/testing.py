@@ -116,6 +116,7 @@ def cases(folder: str | Path) -> list[Case]:
         ("explains every setting in its README", _explains),
         ("knows no other connector, and no room but core", _keeps_apart),
         ("has fixtures and their settings", _has_fixtures),
+        ("asks for streams that have names and patience", _streams),
         ("verifies what its vendor signs", _verifies),
     ]
     found = [Case(path.name, claim, partial(check, path)) for claim, check in claims]
@@ -221,7 +222,7 @@ def _can(folder: Path) -> None:
     if connector.publish:
         must(inspect.iscoroutinefunction(connector.publish), "`publish` is an async function.")
         must(connector.basis is not None, "It publishes, so it says what a number means there: basis.")
-    for name in ("post", "observe"):
+    for name in ("post", "observe", "poll"):
         call = getattr(connector, name)
         must(call is None or inspect.iscoroutinefunction(call), f"`{name}` is an async function.")
     must(
@@ -229,6 +230,15 @@ def _can(folder: Path) -> None:
         "`snapshot` is an async function that yields pages.",
     )
     must(connector.listen is None or connector.translate, "It listens, so it translates what it hears.")
+    must(connector.poll is None or connector.translate, "It polls, so it translates what it brings.")
+    must(
+        (connector.poll is None) == (connector.streams is None),
+        "It polls, so it says what it asks for: streams.",
+    )
+    fetches = (connector.delivery, connector.listen, connector.poll)
+    must(
+        sum(each is not None for each in fetches) <= 1, "It fetches in one way: files, a broker, or polling."
+    )
     must(
         (connector.delivery is None) == (connector.shelf is None),
         "It takes files, so it says how (delivery) and from where (shelf).",
@@ -285,6 +295,24 @@ def _has_fixtures(folder: Path) -> None:
     must(found, f"{folder.name}/fixtures has no message. Put real ones there, a sale and a return at least.")
     for fixture in found:
         _settings(folder, fixture)
+
+
+def _streams(folder: Path) -> None:
+    """As its fixtures are configured; a stream is known by its name for ever, and asked again with an overlap."""
+    connector = load(folder)
+    if connector.streams is None:
+        return
+    for fixture in fixtures(folder):
+        streams = connector.streams(_settings(folder, fixture))
+        names = [stream.name for stream in streams]
+        must(len(set(names)) == len(names), f"Two streams have one name: {names}")
+        for stream in streams:
+            must(NAME.fullmatch(stream.name), f"The stream {stream.name!r} is not lower_case_words.")
+            must(stream.every_s >= 1, f"{stream.name}: every_s is at least 1.")
+            must(
+                stream.overlap_s > 0,
+                f"{stream.name}: overlap_s is above 0: systems show late what they date.",
+            )
 
 
 def _verifies(folder: Path) -> None:

@@ -96,7 +96,11 @@ class Inbox:
         Raises Refusal `hub.…` when some of it could not be kept.
         """
         now = self._now()
-        await asyncio.gather(*(self._keep(_fetched(connection, each, now)) for each in arrived))
+        await asyncio.gather(*(self._keep(fetched(connection, each, now)) for each in arrived))
+
+    def look(self) -> None:
+        """Messages were kept by somebody else, with something of theirs."""
+        self._kept()
 
     async def _keep(self, arrival: Arrival) -> Kept:
         if self._stopping:
@@ -138,7 +142,7 @@ def _fail(jobs: Sequence[_Job], refusal: Refusal) -> None:
             job.answer.set_exception(refusal)
 
 
-def _fetched(connection: Connection, arrived: Arrived, now: datetime) -> Arrival:
+def fetched(connection: Connection, arrived: Arrived, now: datetime) -> Arrival:
     """A message that we fetched ourselves: it is known by its kind and its content."""
     stored = masked(arrived.body)
     if stored is not arrived.body:

@@ -105,9 +105,8 @@ class Observer:
         settings = fitting(connector, connection.settings)
         world = await self._worlds.of(connection.id, connection.settings)
         total, began = 0, self._now()
-        async for levels in connector.snapshot(settings, world):
+        async for levels in connector.snapshot(settings, world):  # any of it may be as old as the question
             total += await self._note(connection, await self._known(connection, levels), began)
-            began = self._now()
         return total
 
     async def _known(

@@ -1,10 +1,12 @@
 """What each connection's connector may reach: its own pool on the guarded way out, its files, its secrets, its memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from evenstock.connectors.contract import World
+from evenstock.core.errors import Refusal
 from evenstock.outbound import Outbound
 from evenstock.pipeline.files import Folder, Folders
 from evenstock.pipeline.vault import Vault
@@ -15,9 +17,15 @@ class Worlds:
     """One world for each connection, for as long as its settings stay as they are."""
 
     def __init__(
-        self, pool: Pool, vault: Vault, data: Path, allow: Sequence[str] = (), folders: Sequence[Path] = ()
+        self,
+        pool: Pool,
+        vault: Vault,
+        data: Path,
+        now: Callable[[], datetime],
+        allow: Sequence[str] = (),
+        folders: Sequence[Path] = (),
     ) -> None:
-        self._secrets = _Secrets(pool, vault)
+        self._secrets = _Secrets(pool, vault, now)
         self._data = data
         self._allow = allow
         self._folders = Folders(data, folders)
@@ -51,10 +59,20 @@ class Worlds:
 class _Secrets:
     """The vault, as connectors see it."""
 
-    def __init__(self, pool: Pool, vault: Vault) -> None:
+    def __init__(self, pool: Pool, vault: Vault, now: Callable[[], datetime]) -> None:
         self._pool = pool
         self._vault = vault
+        self._now = now
 
     async def open(self, reference: str) -> str:
         async with self._pool.acquire() as db:
             return await self._vault.open(db, reference)
+
+    async def keep(self, reference: str, value: str) -> None:
+        where, _, name = reference.partition(":")
+        if where != "secret":
+            raise Refusal(
+                "secret.unusable", f"{reference} is not in the store, so nothing can be kept there."
+            )
+        async with self._pool.acquire() as db:
+            await self._vault.store(db, name, value, self._now())

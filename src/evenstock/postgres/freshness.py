@@ -17,6 +17,15 @@ SQL: Final = load("freshness")
 SILENT: Final = "source.silent"
 
 
+class StreamRow(msgspec.Struct, frozen=True):
+    """How far a stream that we ask for was read: what changed before `read_until`, by the system's own clock, was brought."""
+
+    name: str
+    read_until: datetime
+    passed_at: datetime | None  # when it was last read to its end
+    pages: int  # of the reading that is under way
+
+
 class SourceRow(msgspec.Struct, frozen=True):
     """A source as its reader sees it. `asked_at` and what follows are of those that we fetch from."""
 
@@ -30,6 +39,7 @@ class SourceRow(msgspec.Struct, frozen=True):
     answered_at: datetime | None
     failures: int
     detail: str | None
+    streams: list[StreamRow] = []
 
 
 async def hear(db: Connection, heard: Mapping[int, tuple[datetime, datetime | None]]) -> None:
@@ -45,7 +55,7 @@ async def every_source(db: Connection, now: datetime) -> list[SourceRow]:
             row["id"], row["connector"],
             state_of(row["heard_at"], row["expected_since"], row["expect_within_s"], now),
             row["heard_at"], row["watermark"], row["expect_within_s"], row["asked_at"], row["answered_at"],
-            row["failures"], row["detail"],
+            row["failures"], row["detail"], msgspec.json.decode(row["streams"], type=list[StreamRow]),
         )
         for row in await db.fetch(SQL.every_source)
     ]  # fmt: skip

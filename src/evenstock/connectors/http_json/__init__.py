@@ -1,35 +1,18 @@
-"""Any system that posts JSON: a mapping says which documents are which events."""
+"""Any system that speaks JSON: a mapping says what its messages mean, a template how it is told its numbers."""
 
-from functools import cached_property
-from typing import Any
-
-from evenstock.connectors.contract import Connector, Hook, HookSettings, JsonObject, Message
+from evenstock.connectors.contract import Basis, Connector, Hook, JsonObject, Message, Untranslatable
+from evenstock.connectors.http_json.publish import EXPOSURES_MAX, publish
+from evenstock.connectors.http_json.settings import Settings
 from evenstock.connectors.reading import json_of, untranslatable
 from evenstock.core.errors import Refusal
-from evenstock.core.mapping import DocumentMapper, read_mapping
-
-
-class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """`mapping` is a mapping with `format = "json"`, as TOML reads it."""
-
-    mapping: dict[str, Any]
-    hook: Hook = Hook()
-
-    def __post_init__(self) -> None:
-        try:
-            mapper = self.mapper
-        except Refusal as refusal:
-            raise ValueError(refusal.problem.detail) from None
-        if mapper.mapping.file.format != "json":
-            raise ValueError('mapping: say format = "json" under [file]')
-
-    @cached_property
-    def mapper(self) -> DocumentMapper:
-        return DocumentMapper(read_mapping(self.mapping, "mapping"))
 
 
 def translate(settings: Settings, message: Message) -> list[JsonObject]:
     """The events of a document, as the mapping says."""
+    if settings.mapping is None:
+        raise Untranslatable(
+            "message.unsupported", "This connection has no mapping, so it reads no messages."
+        )
     document = json_of(message)
     try:
         return settings.mapper.events_of(document)
@@ -37,10 +20,18 @@ def translate(settings: Settings, message: Message) -> list[JsonObject]:
         raise untranslatable(refusal) from None
 
 
+def hook_of(settings: Settings) -> Hook | None:
+    """How its messages are signed, where it sends any."""
+    return None if settings.mapping is None else settings.hook
+
+
 connector = Connector(
     name="http_json",
-    summary="Any system that posts JSON: a mapping says what it means.",
+    summary="Any system that speaks JSON: a mapping reads it, a template tells it numbers.",
     settings=Settings,
     translate=translate,
-    hook=lambda settings: settings.hook,
+    hook=hook_of,
+    publish=publish,
+    basis=Basis(decimals=6),
+    exposures_max=EXPOSURES_MAX,
 )

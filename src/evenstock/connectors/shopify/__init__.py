@@ -3,6 +3,7 @@
 from typing import Final
 
 from evenstock.connectors.contract import Basis, Connector, Hook
+from evenstock.connectors.shopify.poll import poll, streams
 from evenstock.connectors.shopify.publish import observe, publish
 from evenstock.connectors.shopify.settings import Settings
 from evenstock.connectors.shopify.stock import pages
@@ -26,5 +27,7 @@ connector = Connector(
     basis=Basis(buckets=("sellable",), subtracts_own_orders=True, mode="set", decimals=0),
     observe=observe,
     snapshot=pages,
+    poll=poll,
+    streams=streams,
     exposures_max=100,
 )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from graphql import (
@@ -29,7 +29,9 @@ from graphql.execution import get_directive_values
 
 from evenstock.connectors.sandbox import Answer, Asked, Controlled, Webhook, answer_json
 from evenstock.connectors.shopify.documents import VERSION
+from evenstock.connectors.shopify.sandbox_bulk import Bulks
 from evenstock.connectors.shopify.sandbox_cost import COST_MAX, cost
+from evenstock.connectors.shopify.sandbox_goods import Goods, page
 from evenstock.connectors.shopify.sandbox_store import INPUTS_MAX, Level, Order, State, Store
 
 SCHEMA: Final[GraphQLSchema] = build_schema(
@@ -38,6 +40,7 @@ SCHEMA: Final[GraphQLSchema] = build_schema(
 Info = GraphQLResolveInfo[Any]
 CREDENTIALS: Final = "sandbox"  # client_id, client_secret, and the first token
 SHOP: Final = "sandbox.myshopify.com"
+_SINCE: Final = re.compile(r"updated_at:>='([0-9TZ:.-]+)'")
 _SKU: Final = re.compile(r'sku:"((?:[^"\\]|\\.)*)"')
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
@@ -62,6 +65,11 @@ class _OfOrder(msgspec.Struct, forbid_unknown_fields=True):
     order: int
 
 
+class _Refunded(msgspec.Struct, forbid_unknown_fields=True):
+    order: int
+    restock_type: Literal["return", "no_restock"] = "return"
+
+
 class _Hub(msgspec.Struct, forbid_unknown_fields=True):
     url: str
     secret: str
@@ -82,17 +90,22 @@ class ShopifySandbox:
         "denied": "an error ACCESS_DENIED, nothing done",
         "internal": "an error INTERNAL_SERVER_ERROR with status 200, and it was done",
         "edited": "somebody in the store changes the numbers just before they are set",
+        "unwritten": "the file of all levels fails when it is nearly written",
         "partly": "entries without an error are set although others have one",
     }
 
     def __init__(self, now: Callable[[], datetime], state: State | None = None) -> None:
         self._now = now
+        self._host = ""  # by which it was asked last
         self._store = Store(state or State(), now)
+        self._bulks = Bulks(self._store)
+        self._goods = Goods(self._store, self._location)
         self.controls: Mapping[str, Callable[[Any], Controlled]] = {
             "stock": self._stock,
             "orders": self._order,
             "fulfilments": self._fulfil,
             "cancellations": self._cancel,
+            "refunds": self._refunded,
             "hub": self._hub,
             "points": self._points,
             "revoke": self._revoke,
@@ -115,10 +128,8 @@ class ShopifySandbox:
         return found[1].decode() if found and asked.path.endswith("graphql.json") else asked.path
 
     def answer(self, asked: Asked) -> Answer:
-        if asked.path == "/admin/oauth/access_token" and asked.method == "POST":
-            return self._give_token(asked)
         if asked.path != f"/admin/api/{VERSION}/graphql.json":
-            return answer_json({"errors": "Not Found"}, 404)
+            return self._elsewhere(asked)
         if asked.headers.get("x-shopify-access-token") not in self.state.tokens:
             words = "[API] Invalid API key or access token (unrecognized login or wrong password)"
             return answer_json({"errors": words}, 401)
@@ -129,7 +140,15 @@ class ShopifySandbox:
             return answer_json({"errors": [{"message": str(error)}]})
         if errors := validate(SCHEMA, document):
             return answer_json({"errors": [error.formatted for error in errors]})
+        self._host = asked.headers.get("host", "")
         return self._paid(document, given.get("variables") or {}, asked.fault)
+
+    def _elsewhere(self, asked: Asked) -> Answer:
+        if asked.path == "/admin/oauth/access_token" and asked.method == "POST":
+            return self._give_token(asked)
+        if asked.path.startswith("/bulk/"):
+            return self._bulks.file(asked)
+        return answer_json({"errors": "Not Found"}, 404)
 
     def _paid(self, document: DocumentNode, variables: dict[str, Any], fault: str | None) -> Answer:
         """Answer for its price in points, if there are as many."""
@@ -177,6 +196,12 @@ class ShopifySandbox:
             "locations": self._locations,
             "node": lambda _, id: self._node(id),  # noqa: A006 - the schema's word
             "nodes": lambda _, ids: [self._node(id_) for id_ in ids],
+            "order": lambda _, id: self._node(id),  # noqa: A006 - the schema's word
+            "orders": self._orders,
+            "fulfillment": lambda _, id: self._node(id),  # noqa: A006 - the schema's word
+            "refund": lambda _, id: self._node(id),  # noqa: A006 - the schema's word
+            "bulkOperation": lambda _, id: self._bulks.look(id, fault),  # noqa: A006 - the schema's word
+            "bulkOperationRunQuery": lambda _, groupObjects, query: self._run_in_bulk(groupObjects, query),  # noqa: N803 - the schema's word
             "inventorySetQuantities": lambda info, input: self._set(info, input, fault),  # noqa: A006 - the schema's word
         }
         result = execute_sync(SCHEMA, document, root, variable_values=variables)
@@ -207,24 +232,37 @@ class ShopifySandbox:
                     level.updated_at = self._store.time()
         return self._store.set_quantities(said["key"], given, partly=fault == "partly")
 
+    def _run_in_bulk(self, is_grouped: bool, query: str) -> dict[str, Any]:
+        errors = validate(SCHEMA, parse(query))
+        if errors or is_grouped:
+            raise GraphQLError("The bulk query is not valid, or grouped.", extensions={"code": "BAD_REQUEST"})
+        return self._bulks.run(query, self._host)
+
     def _give_token(self, asked: Asked) -> Answer:
         try:
             given = msgspec.json.decode(asked.body, type=dict[str, str])
         except msgspec.DecodeError:
             given = {}
-        wanted = {"grant_type": "client_credentials", "client_id": CREDENTIALS, "client_secret": CREDENTIALS}
-        if given != wanted:
+        app = {"client_id": CREDENTIALS, "client_secret": CREDENTIALS}
+        kind, state = given.pop("grant_type", ""), self.state
+        renewing = given.pop("refresh_token", "")
+        if given != app or kind not in {"client_credentials", "refresh_token"}:
             return answer_json({"error": "invalid_client"}, 400)
-        token = f"sandbox-{len(self.state.tokens) + 1}"
-        self.state.tokens.append(token)
-        return answer_json(
-            {"access_token": token, "scope": "read_inventory,write_inventory", "expires_in": 86399}
-        )
+        if kind == "refresh_token" and (not renewing or renewing not in {state.renewing, state.renewed}):
+            return answer_json({"error": "invalid_grant"}, 400)
+        state.granted += 1
+        token = f"sandbox-{state.granted}"
+        state.tokens.append(token)
+        answer = {"access_token": token, "scope": "read_inventory,write_inventory,read_orders"}
+        if kind == "client_credentials":
+            return answer_json(answer | {"expires_in": 86399})
+        state.renewed, state.renewing = renewing, f"renew-{state.granted}"
+        return answer_json(answer | {"expires_in": 3600, "refresh_token": state.renewing})
 
     # what its objects are
 
     def _node(self, id_: str) -> dict[str, Any] | None:
-        return self._item(id_) or self._location(id_)
+        return self._item(id_) or self._location(id_) or self._goods.node(id_)
 
     def _item(self, id_: str) -> dict[str, Any] | None:
         if id_ not in self.state.items:
@@ -235,7 +273,7 @@ class ShopifySandbox:
             "id": id_,
             "sku": self.state.items[id_],
             "inventoryLevel": lambda _, locationId: self._level(locationId, id_),  # noqa: N803 - the schema's word
-            "inventoryLevels": lambda _, first=50, after=None: _page(
+            "inventoryLevels": lambda _, first=50, after=None: page(
                 [self._level(p, id_) for p in places], first, after
             ),
         }
@@ -247,8 +285,9 @@ class ShopifySandbox:
         return {
             "__typename": "Location",
             "id": id_,
+            "legacyResourceId": id_.rpartition("/")[2],
             "name": self.state.locations[id_],
-            "inventoryLevels": lambda _, first=50, after=None: _page(
+            "inventoryLevels": lambda _, first=50, after=None: page(
                 [self._level(id_, i) for i in items], first, after
             ),
         }
@@ -268,14 +307,25 @@ class ShopifySandbox:
 
     def _locations(self, info: Info, first: int = 50, after: str | None = None) -> dict[str, Any]:
         del info
-        return _page([self._location(id_) for id_ in self.state.locations], first, after)
+        return page([self._location(id_) for id_ in self.state.locations], first, after)
+
+    def _orders(self, info: Info, first: int = 50, after: str | None = None, query: str = "", sortKey: str = "ID") -> dict[str, Any]:  # fmt: skip  # noqa: N803 - the schema's word
+        """Sorted by when they changed, whatever is asked: nothing else is needed here."""
+        del info, sortKey
+        since = _SINCE.search(query)
+        found, is_more = self._store.changed(since[1].removesuffix("Z") if since else "", after or "", first)
+        last = self._store.position(found[-1]) if found else after
+        return {
+            "nodes": [self._goods.order(order) for order in found],
+            "pageInfo": {"hasNextPage": is_more, "endCursor": last},
+        }
 
     def _items(self, info: Info, first: int = 50, after: str | None = None, query: str = "") -> dict[str, Any]:  # fmt: skip
         """The vendor's search takes no notice of case."""
         del info
         wanted = {re.sub(r"\\(.)", r"\1", sku).lower() for sku in _SKU.findall(query)}
         found = [id_ for id_, sku in self.state.items.items() if not query or sku.lower() in wanted]
-        return _page([self._item(id_) for id_ in found], first, after)
+        return page([self._item(id_) for id_ in found], first, after)
 
     # the control
 
@@ -289,17 +339,23 @@ class ShopifySandbox:
         """A customer orders: what is available there becomes committed, and `orders/create` goes to the hub."""
         asked = msgspec.convert(given, _Ordered)
         order = self._store.order(asked.location, [(line.sku, line.quantity) for line in asked.lines])
-        return self._told(order, "orders/create", self._payload(order))
+        return self._told(order, "orders/create", self._goods.order_payload(order))
 
     def _fulfil(self, given: Any) -> Controlled:
         """The goods of an order leave the location, and `fulfillments/create` goes to the hub."""
         order = self._store.end(msgspec.convert(given, _OfOrder).order, "fulfilled")
-        return self._told(order, "fulfillments/create", self._fulfillment(order))
+        return self._told(order, "fulfillments/create", self._goods.fulfilment_payload(order))
 
     def _cancel(self, given: Any) -> Controlled:
         """An order is cancelled: what it held is available again, and `orders/cancelled` goes to the hub."""
         order = self._store.end(msgspec.convert(given, _OfOrder).order, "cancelled")
-        return self._told(order, "orders/cancelled", self._payload(order))
+        return self._told(order, "orders/cancelled", self._goods.order_payload(order))
+
+    def _refunded(self, given: Any) -> Controlled:
+        """A shipped order is paid back and its goods are on the shelf again, or gone (`no_restock`); `refunds/create` goes to the hub."""
+        asked = msgspec.convert(given, _Refunded)
+        order, refund = self._store.refund(asked.order, asked.restock_type)
+        return self._told(order, "refunds/create", self._goods.refund_payload(order, refund))
 
     def _hub(self, given: Any) -> Controlled:
         """Where webhooks go, and the secret they are signed with; until then none is sent."""
@@ -343,61 +399,10 @@ class ShopifySandbox:
         }
         return Controlled(answer, [Webhook(self.state.hub, topic, headers, body)])
 
-    def _payload(self, order: Order) -> dict[str, Any]:
-        """An order as webhooks carry it."""
-        return {
-            "id": order.id,
-            "admin_graphql_api_id": f"gid://shopify/Order/{order.id}",
-            "name": order.name,
-            "created_at": order.created_at,
-            "updated_at": self._store.time(),
-            "cancelled_at": self._store.time() if order.status == "cancelled" else None,
-            "financial_status": "paid",
-            "fulfillment_status": "fulfilled" if order.status == "fulfilled" else None,
-            "location_id": int(order.location.rpartition("/")[2]),
-            "line_items": self._lines(order),
-        }
-
-    def _fulfillment(self, order: Order) -> dict[str, Any]:
-        """Goods that left, as webhooks carry them."""
-        return {
-            "id": order.id * 10,
-            "order_id": order.id,
-            "status": "success",
-            "created_at": self._store.time(),
-            "updated_at": self._store.time(),
-            "location_id": int(order.location.rpartition("/")[2]),
-            "line_items": self._lines(order),
-        }
-
-    def _lines(self, order: Order) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": order.id * 100 + number,
-                "admin_graphql_api_id": f"gid://shopify/LineItem/{order.id * 100 + number}",
-                "sku": self.state.items[item],
-                "variant_id": int(item.rpartition("/")[2]),
-                "gift_card": False,
-                "quantity": quantity,
-                "fulfillable_quantity": quantity if order.status == "open" else 0,
-                "fulfillment_status": "fulfilled" if order.status == "fulfilled" else None,
-            }
-            for number, (item, quantity) in enumerate(order.lines, 1)
-        ]
-
 
 def _quantity(level: Level, name: str) -> dict[str, Any]:
     """A quantity by its name; those that this store does not keep are zero."""
     return {"name": name, "quantity": getattr(level, name, 0) if name != "updated_at" else 0}
-
-
-def _page(objects: list[Any], first: int, after: str | None) -> dict[str, Any]:
-    start = int(after) if after else 0
-    end = start + first
-    return {
-        "nodes": objects[start:end],
-        "pageInfo": {"hasNextPage": end < len(objects), "endCursor": str(min(end, len(objects)))},
-    }
 
 
 sandbox = ShopifySandbox

@@ -81,6 +81,8 @@ class _Prices:
             return inner
         if kind.name.endswith("Connection"):
             return CONNECTION + self._number(node, "first", 50) * (1 + inner)
+        if any(given.name.value == "first" for given in node.arguments or ()):  # a list with a length
+            return self._number(node, "first", 50) * (1 + inner)
         return 1 + inner
 
     def _length(self, node: FieldNode, argument: str) -> int:

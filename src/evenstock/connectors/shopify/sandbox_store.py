@@ -44,6 +44,15 @@ class Level(msgspec.Struct):
         return self.available + self.committed + self.reserved
 
 
+class Refund(msgspec.Struct):
+    """Money that went back, and what of the order's lines (by their number) came back with it."""
+
+    id: int
+    created_at: str
+    restock_type: str
+    lines: list[tuple[int, int]]  # number of the line, quantity
+
+
 class Order(msgspec.Struct):
     id: int
     name: str
@@ -51,6 +60,18 @@ class Order(msgspec.Struct):
     lines: list[tuple[str, int]]  # item, quantity
     status: str  # open, fulfilled, cancelled
     created_at: str
+    updated_at: str = ""
+    fulfilled_at: str = ""
+    refunds: list[Refund] = []
+
+
+class Bulk(msgspec.Struct):
+    """A file that the store writes."""
+
+    url: str
+    content: str
+    status: str = "RUNNING"
+    looks: int = 0
 
 
 class Answered(msgspec.Struct):
@@ -69,6 +90,9 @@ class State(msgspec.Struct):
     orders: dict[str, Order] = {}
     keys: dict[str, Answered] = {}
     writes: int = 0  # how often quantities were really set
+    granted: int = 1  # tokens, so far
+    renewing: str = "sandbox"  # what renews a token, once
+    renewed: str = ""  # the one before: good until its replacement is used
     tokens: list[str] = msgspec.field(default_factory=lambda: ["sandbox"])
     points: float = 2000.0
     points_max: float = 2000.0
@@ -77,6 +101,8 @@ class State(msgspec.Struct):
     hub: str = ""  # where webhooks go
     hub_secret: str = "sandbox"  # noqa: S105 - it opens nothing but this sandbox
     hooks: int = 0
+    refunds: int = 0
+    bulks: dict[str, Bulk] = {}
 
 
 class Store:
@@ -127,7 +153,9 @@ class Store:
         for item, quantity in wanted:
             self._move(levels[item], available=-quantity, committed=quantity)
         number = 5001 + len(self.state.orders)
-        made = Order(number, f"#{1001 + len(self.state.orders)}", place, wanted, "open", self.time())
+        made = Order(
+            number, f"#{1001 + len(self.state.orders)}", place, wanted, "open", self.time(), self.time()
+        )
         self.state.orders[str(number)] = made
         return made
 
@@ -136,11 +164,38 @@ class Store:
         order = self.state.orders.get(str(order_id))
         if order is None or order.status != "open":
             raise Misused(f"There is no open order {order_id}.")
-        order.status = status
+        order.status, order.updated_at = status, self.time()
+        order.fulfilled_at = order.updated_at if status == "fulfilled" else ""
         for item, quantity in order.lines:
             back = quantity if status == "cancelled" else 0
             self._move(self.state.levels[order.location][item], available=back, committed=-quantity)
         return order
+
+    def refund(self, order_id: int, restock_type: str) -> tuple[Order, Refund]:
+        """The goods of a shipped order are paid back; `return`: they are on the shelf they came from again."""
+        order = self.state.orders.get(str(order_id))
+        if order is None or order.status != "fulfilled" or order.refunds:
+            raise Misused(f"There is no shipped order {order_id} that was not refunded.")
+        order.updated_at = self.time()
+        self.state.refunds += 1
+        lines = [(number, quantity) for number, (_, quantity) in enumerate(order.lines, 1)]
+        made = Refund(7000 + self.state.refunds, order.updated_at, restock_type, lines)
+        order.refunds = [made]
+        if restock_type == "return":
+            for item, quantity in order.lines:
+                self._move(self.state.levels[order.location][item], available=quantity)
+        return order, made
+
+    def changed(self, since: str, after: str, limit: int) -> tuple[list[Order], bool]:
+        """Orders in the order in which they changed, from `since` on and behind `after`; whether there are more."""
+        found = sorted(self.state.orders.values(), key=self.position)
+        rest = [each for each in found if each.updated_at >= since and self.position(each) > after]
+        return rest[:limit], len(rest) > limit
+
+    @staticmethod
+    def position(order: Order) -> str:
+        """Where an order stands among those that changed: behind it comes what changed later."""
+        return f"{order.updated_at}|{order.id:020}"
 
     def _item(self, sku: str) -> str:
         for id_, known in self.state.items.items():

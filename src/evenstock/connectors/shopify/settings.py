@@ -1,5 +1,6 @@
 """What a connection to a Shopify store must be told."""
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -23,8 +24,12 @@ class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shows: dict[str, Number] = {}  # noqa: RUF012 - msgspec copies it
     token: SecretRef | None = None
     client_id: str | None = None
+    refresh_token: SecretRef | None = None
     reason: str = "correction"
     address: Address | None = None
+    poll_every_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 300.0
+    poll_overlap_s: Annotated[float, msgspec.Meta(ge=60, le=86_400)] = 600.0
+    poll_from: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.shows.values())) < len(self.shows):
@@ -33,6 +38,17 @@ class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("shop: to tell a shop numbers, name it")
         if self.shows and (self.token is None) == (self.client_id is None):
             raise ValueError("token: to tell a shop numbers, give either token or client_id")
+        if self.refresh_token is not None and self.client_id is None:
+            raise ValueError("refresh_token: it renews the tokens of an app; give its client_id")
+        if self.refresh_token is not None and not self.refresh_token.startswith("secret:"):
+            raise ValueError("refresh_token: Shopify replaces it, so it is where it can be: secret:NAME")
+        if 0 < self.poll_every_s < 1:
+            raise ValueError("poll_every_s: at least 1 second, or 0 to ask for nothing")
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether we can ask the shop at all: it is named, and we have something to show at its door."""
+        return bool(self.shop or self.address) and (self.token is None) != (self.client_id is None)
 
     @property
     def url(self) -> str:

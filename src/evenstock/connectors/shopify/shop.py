@@ -1,11 +1,12 @@
 """Asking a Shopify store: its token, its GraphQL, and the bucket of points that each question is paid from."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from evenstock.connectors.calling import DETAIL_MAX, call, json_of, not_understood, secret
+from evenstock.connectors.calling import DETAIL_MAX, call, json_of, meaning, not_understood
 from evenstock.connectors.contract import (
     Failed,
     Failure,
@@ -16,14 +17,19 @@ from evenstock.connectors.contract import (
     Unknown,
     World,
 )
+from evenstock.connectors.shopify import tokens
 from evenstock.connectors.shopify.documents import VERSION
 from evenstock.connectors.shopify.settings import Settings
 
 CLOSED: Final = {402: "frozen: its bill is unpaid", 404: "not there", 423: "locked"}
-_TOKEN: Final = "token"  # noqa: S105 - the name under which it is remembered
+WAIT_MIN_S: Final = 0.1
 _COSTS: Final = "costs"
 T = TypeVar("T")
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+class TokenRefused(Failed):
+    """The store does not take our token; another one may do."""
 
 
 class _Bucket(msgspec.Struct, frozen=True):
@@ -38,11 +44,12 @@ class _Bucket(msgspec.Struct, frozen=True):
 
 
 class Shop:
-    """One store, for the time of one call of the connector."""
+    """One store, for the time of one call of the connector; `patience_s` is how long it may wait for points in all."""
 
-    def __init__(self, settings: Settings, world: World) -> None:
+    def __init__(self, settings: Settings, world: World, *, patience_s: float = 0.0) -> None:
         self._settings = settings
         self._world = world
+        self._patience_s = patience_s
         self._bucket: _Bucket | None = None
         self._costs: dict[str, float] = world.memory.setdefault(_COSTS, {})
 
@@ -51,16 +58,28 @@ class Shop:
 
         Raises Failed.
         """
-        self._wait_for_points(document)
+        while True:
+            try:
+                return await self._ask_now(document, variables, answer, changes=changes)
+            except Failed as failed:
+                wait = _wait_s(failed.outcome)
+                if wait is None or wait > self._patience_s:
+                    raise
+            self._patience_s -= wait
+            await asyncio.sleep(wait)
+            self._bucket = None  # it has filled up meanwhile; the next answer says how far
+
+    async def _ask_now(self, document: str, variables: JsonObject, answer: type[T], *, changes: bool) -> T:
+        self._pay(document)
         body = _encoder.encode({"query": document, "variables": variables})
+        token = await tokens.current(self._settings, self._world)
         try:
-            data = await self._ask(document, body, await self._token(), changes=changes)
-        except Failed as failed:
-            if not (isinstance(failed.outcome, Unauthorized) and self._world.memory.pop(_TOKEN, None)):
+            data = await self._ask(document, body, token, changes=changes)
+        except TokenRefused:
+            another = await tokens.another(self._settings, self._world, token)
+            if another is None:
                 raise
-            data = await self._ask(
-                document, body, await self._token(), changes=changes
-            )  # with a new token, once
+            data = await self._ask(document, body, another, changes=changes)
         try:
             return msgspec.convert(data, answer)
         except msgspec.ValidationError as error:
@@ -70,8 +89,10 @@ class Shop:
         headers = {"Content-Type": "application/json", "X-Shopify-Access-Token": token}
         url = f"{self._settings.url}/admin/api/{VERSION}/graphql.json"
         reply = await call(
-            self._world, "POST", url, changes=changes, headers=headers, body=body, takes=CLOSED
+            self._world, "POST", url, changes=changes, headers=headers, body=body, takes={*CLOSED, 401}
         )
+        if reply.status == 401:
+            raise TokenRefused(meaning(reply, changes=changes))
         if reply.status in CLOSED:
             raise Failed(Unauthorized(f"The store is {CLOSED[reply.status]} (it answered {reply.status})."))
         answer = json_of(reply, changes=changes)
@@ -82,7 +103,7 @@ class Shop:
             raise Failed(self._meaning(errors, cost, changes=changes))
         return answer.get("data")
 
-    def _wait_for_points(self, document: str) -> None:
+    def _pay(self, document: str) -> None:
         cost = self._costs.get(document)
         if self._bucket is None or cost is None or (wait := self._bucket.wait_s(cost)) <= 0:
             return
@@ -121,35 +142,11 @@ class Shop:
             return Unknown(words) if changes else RetryLater(words)
         return Rejected(words, next(iter(sorted(codes))) or "graphql")
 
-    async def _token(self) -> str:
-        settings = self._settings
-        if settings.token is not None:
-            return await secret(self._world, settings.token)
-        if (known := self._world.memory.get(_TOKEN)) is None:
-            known = self._world.memory[_TOKEN] = await self._fetch_token()
-        return str(known)
 
-    async def _fetch_token(self) -> str:
-        """A token for an app of the store's own (client credentials); it is good for a day, and fetched anew when refused."""
-        settings = self._settings
-        asked = {
-            "grant_type": "client_credentials",
-            "client_id": settings.client_id,
-            "client_secret": await secret(self._world, settings.secret),
-        }
-        reply = await call(
-            self._world,
-            "POST",
-            f"{settings.url}/admin/oauth/access_token",
-            changes=False,
-            headers={"Content-Type": "application/json"},
-            body=_encoder.encode(asked),
-            takes=(400,),
-        )
-        if reply.status == 400:
-            raise Failed(Unauthorized("The store gives no token for this client_id and secret."))
-        match json_of(reply, changes=False):
-            case {"access_token": str(token)} if token:
-                return token
-            case _:
-                raise not_understood("`access_token` is missing", changes=False)
+def _wait_s(outcome: Failure) -> float | None:
+    """How long until the store has points again, where that is why it was not asked."""
+    match outcome:
+        case RetryLater(after_s=float(wait), cause="rate"):
+            return max(wait, WAIT_MIN_S)
+        case _:
+            return None

@@ -1,19 +1,20 @@
 """What a Shopify store has: which of its items a sku is, and what it shows of items at a location."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from evenstock.connectors.calling import not_understood
 from evenstock.connectors.contract import Failed, Level, Rejected, World
-from evenstock.connectors.shopify import documents
-from evenstock.connectors.shopify.documents import Quantity
+from evenstock.connectors.shopify import bulk, documents
+from evenstock.connectors.shopify.documents import BulkLine, Quantity
 from evenstock.connectors.shopify.settings import Settings
 from evenstock.connectors.shopify.shop import Shop
 
 SKUS_PER_QUESTION: Final = 50
 PAGES_MAX: Final = 20  # of the answer to one such question; a sku stands on one item, so one page is usual
+PATIENCE_S: Final = 1_200.0  # that reading all of it may wait for points
 LOCATION: Final = "gid://shopify/Location/"
 GID: Final = "gid://shopify/InventoryItem/"
 _ITEMS: Final = "items"
@@ -85,11 +86,42 @@ async def shown(shop: Shop, location: str, ids: Sequence[str]) -> dict[str, Show
 
 
 async def pages(settings: Settings, world: World) -> AsyncIterator[list[Level]]:
-    """All that the store shows at the locations of our channels, to the end.
+    """All that the store shows at the locations of our channels, to the end: as one file, else page by page.
 
     Raises Failed.
     """
-    shop = Shop(settings, world)
+    shop = Shop(settings, world, patience_s=PATIENCE_S)
+    begun = await bulk.started(shop) if settings.shows else None
+    found = _paged(settings, shop) if begun is None else filed(settings, bulk.lines(shop, world, begun))
+    async for levels in found:
+        yield levels
+
+
+async def filed(settings: Settings, lines: AsyncIterator[list[BulkLine]]) -> AsyncIterator[list[Level]]:
+    """Levels of a file, in which items and levels may stand in any order.
+
+    Raises Failed.
+    """
+    channels = {LOCATION + number: channel for channel, number in settings.shows.items()}
+    skus: dict[str, str] = {}
+    early: list[BulkLine] = []  # before their items
+    async for some in lines:
+        skus |= {line.id: line.sku or "" for line in some if line.location is None}
+        ours = [line for line in some if line.location is not None and line.location.id in channels]
+        early += [line for line in ours if line.parent not in skus]
+        yield [_level(line, skus, channels) for line in ours if line.parent in skus]
+    yield [_level(line, skus, channels) for line in early]
+
+
+def _level(line: BulkLine, skus: Mapping[str, str], channels: Mapping[str, str]) -> Level:
+    if line.parent is None or line.parent not in skus or line.location is None:
+        raise not_understood(f"its file has no item for {line.id}", changes=False)
+    shown = sum(_named(line.quantities).values())
+    return Level(skus[line.parent], line.parent, shown, channel=channels[line.location.id])
+
+
+async def _paged(settings: Settings, shop: Shop) -> AsyncIterator[list[Level]]:
+    """Levels of one location after the other, as fast as points come back."""
     for channel, number in settings.shows.items():
         location = LOCATION + number
         after: str | None = None

@@ -1,13 +1,16 @@
-"""Shopify's webhooks about goods that move: fulfilments leave, refunds with a restock come back."""
+"""What Shopify says about goods that move, by webhook or when asked: fulfilments leave, refunds with a restock come back.
+
+Both ways become the same events under the same ids, so whatever comes second books nothing.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from evenstock.connectors.contract import JsonObject, Message, Untranslatable
 from evenstock.connectors.reading import json_of, typed
+from evenstock.connectors.shopify.polled import FULFILMENT, REFUND, UNLISTED, fulfilment_of, refund_of
 from evenstock.connectors.shopify.settings import Settings
+from evenstock.connectors.shopify.shapes import Fulfillment, LineItem, Refund
 
 GID: Final = "gid://shopify/Location/"
 DOMAIN: Final = "x-shopify-shop-domain"
@@ -26,42 +29,8 @@ CAME_BACK: Final = "return"
 STAYED: Final = frozenset({"cancel", "no_restock"})
 
 
-class LineItem(msgspec.Struct, frozen=True):
-    """What was ordered, as far as stock needs it."""
-
-    id: int
-    quantity: int = 0
-    sku: str | None = None
-    variant_id: int | None = None
-    gift_card: bool = False
-
-
-class Fulfillment(msgspec.Struct, frozen=True):
-    id: int
-    order_id: int
-    status: str | None
-    created_at: str
-    updated_at: str
-    line_items: list[LineItem]
-    location_id: int | None = None
-
-
-class RefundLine(msgspec.Struct, frozen=True):
-    id: int
-    quantity: int
-    restock_type: str
-    line_item: LineItem
-    location_id: int | None = None
-
-
-class Refund(msgspec.Struct, frozen=True):
-    id: int
-    created_at: str
-    refund_line_items: list[RefundLine]
-
-
 def translate(settings: Settings, message: Message) -> list[JsonObject]:
-    """The events of one webhook, by its topic."""
+    """The events of one message, by its topic."""
     shop = message.headers.get(DOMAIN)
     if settings.shop is not None and shop is not None and shop != settings.shop:
         raise Untranslatable(
@@ -70,15 +39,21 @@ def translate(settings: Settings, message: Message) -> list[JsonObject]:
     value = json_of(message)
     if message.name in SILENT:
         return []
-    reader = READERS.get(message.name)
+    reader = READERS.get(message.name) or ASKED.get(message.name)
     if reader is None:
         raise Untranslatable("message.unsupported", f"The topic {message.name[:100]!r} is not read.")
     return reader(settings, value)
 
 
-def _fulfillment(settings: Settings, value: Any) -> list[JsonObject]:
+def _unlisted(settings: Settings, value: Any) -> list[JsonObject]:
+    del settings, value
+    raise Untranslatable(
+        "limit.batch", "The order has more fulfilments or refunds than the store lists: compare it by hand."
+    )
+
+
+def _fulfillment(settings: Settings, told: Fulfillment) -> list[JsonObject]:
     """Goods that left; one that was cancelled never did."""
-    told = typed(value, Fulfillment)
     key = f"fulfillment/{told.id}"
     if told.status in NOT_SHIPPED:
         return []
@@ -101,9 +76,8 @@ def _fulfillment(settings: Settings, value: Any) -> list[JsonObject]:
     return [{"id": key, "type": kind, "time": told.created_at, "data": data}]
 
 
-def _refund(settings: Settings, value: Any) -> list[JsonObject]:
+def _refund(settings: Settings, told: Refund) -> list[JsonObject]:
     """Goods that came back, by the location that took them; money alone moves nothing."""
-    told = typed(value, Refund)
     by_location: dict[int | None, list[JsonObject]] = {}
     for index, line in enumerate(told.refund_line_items):
         if line.restock_type in STAYED or not _is_stock(line.line_item):
@@ -142,10 +116,16 @@ def _refund(settings: Settings, value: Any) -> list[JsonObject]:
     return events
 
 
-READERS: Final[dict[str, Callable[[Settings, Any], list[JsonObject]]]] = {
-    "fulfillments/create": _fulfillment,
-    "fulfillments/update": _fulfillment,
-    "refunds/create": _refund,
+Reader = Callable[[Settings, Any], list[JsonObject]]
+READERS: Final[dict[str, Reader]] = {
+    "fulfillments/create": lambda settings, value: _fulfillment(settings, typed(value, Fulfillment)),
+    "fulfillments/update": lambda settings, value: _fulfillment(settings, typed(value, Fulfillment)),
+    "refunds/create": lambda settings, value: _refund(settings, typed(value, Refund)),
+}
+ASKED: Final[dict[str, Reader]] = {
+    FULFILMENT: lambda settings, value: _fulfillment(settings, fulfilment_of(value)),
+    REFUND: lambda settings, value: _refund(settings, refund_of(value)),
+    UNLISTED: _unlisted,
 }
 
 

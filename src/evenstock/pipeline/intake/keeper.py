@@ -17,6 +17,7 @@ from evenstock.pipeline.connections import Connection, Connections
 from evenstock.pipeline.files import FOLDER, folder_name
 from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.intake.delivered import Taker
+from evenstock.pipeline.intake.polled import Poller
 from evenstock.pipeline.link import Link
 from evenstock.pipeline.worlds import Worlds
 from evenstock.pipeline.writer import Writer
@@ -137,6 +138,10 @@ class Intake:
         assert connector is not None  # noqa: S101 - else nothing is fetched
         if connector.delivery is not None:
             await self._deliveries(connection, health)
+        elif connector.poll is not None and connector.streams is not None:
+            streams = connector.streams(connection.settings)
+            poller = Poller(self._pool, self._inbox, connection, streams, self._now, health.answered)
+            await poller.run(await self._world(connection))
         elif connector.listen is not None:
 
             async def keep(arrived: Sequence[Arrived]) -> None:
@@ -170,8 +175,10 @@ def _fetches(connection: Connection) -> bool:
     connector = connection.connector
     if connector is None:
         return False
-    listens = connector.listen is not None and connector.listens(connection.settings)
-    return listens or connector.delivery is not None
+    settings = connection.settings
+    listens = connector.listen is not None and connector.listens(settings)
+    polls = connector.streams is not None and bool(connector.streams(settings))
+    return listens or polls or connector.delivery is not None
 
 
 class _Health:
