@@ -25,6 +25,7 @@ from evenstock.cli import (
     truth,
 )
 from evenstock.cli.talk import Exit, fail
+from evenstock.estate.program import NotStarted
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.settings import SettingsWrong
 
@@ -68,7 +69,7 @@ def main() -> None:
         fail(str(error), Exit.USAGE)
     except AddressTaken as error:
         fail(str(error), Exit.CONFLICT)
-    except DatabaseUnfit as error:
+    except (DatabaseUnfit, NotStarted) as error:
         fail(str(error), Exit.UNAVAILABLE)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
