@@ -15,6 +15,7 @@ from evenstock.cli import (
     exceptions,
     importing,
     keys,
+    loadtest,
     replay,
     running,
     sandbox,
@@ -44,6 +45,7 @@ config.register(app)
 truth.register(app)
 trace.register(app)
 bench.register(app)
+loadtest.register(app)
 sandbox.register(app)
 simulate.register(app)
 slo.register(app)

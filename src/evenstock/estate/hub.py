@@ -201,6 +201,11 @@ class Hub:
         """GET /v1/exposures: everything that a channel should see."""
         return await self._every(f"/v1/exposures?channel={quote(channel, safe='')}", Exposure)
 
+    async def untold(self, channel: str) -> int:
+        """GET /v1/exposures: how many numbers the channel does not have yet, up to a page."""
+        path = f"/v1/exposures?channel={quote(channel, safe='')}&status=open&limit={PAGE_MAX}"
+        return len(msgspec.json.decode(await self._call("GET", path), type=_Page).data)
+
     async def postings(self, status: str) -> list[Posting]:
         """GET /v1/postings: all, `open` ones, or `refused` ones."""
         return await self._every(f"/v1/postings?status={status}", Posting)
