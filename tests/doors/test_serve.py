@@ -188,6 +188,28 @@ async def test_a_full_disk_is_told_and_nothing_is_promised_until_there_is_room(
     assert (await door.report(*(sale(str(number), "A") for number in range(20)))).outcomes == ["applied"] * 20
 
 
+async def test_a_full_disk_promises_nothing_until_there_is_room(door: Door, database: Database) -> None:
+    await door.know("A")
+    await door.report(receipt("r", "A", 5))
+    wish = {
+        "order_ref": "W-1",
+        "lines": [{"line": "1", "item": {"sku": "A"}, "quantity": 2, "fulfil": {"pickup_at": "0107"}}],
+    }
+    async with owner(database) as db:
+        await db.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;"
+            "CREATE TRIGGER full_disk BEFORE INSERT ON reservations EXECUTE FUNCTION full_disk()"
+        )
+        answer = await door.post("/v1/reservations", wish)
+        assert answer.problem == (503, "hub.memory_away", "")
+        assert answer.headers["Retry-After"]
+        assert (await door.stock("A"))["reserved"] == 0
+        await db.execute("DROP TRIGGER full_disk ON reservations")
+    assert (await door.post("/v1/reservations", wish)).status == 201
+    assert (await door.stock("A"))["reserved"] == 2
+
+
 async def test_a_lost_reply_to_commit_books_once(database: Database, short: Path) -> None:
     async with wired(database, short) as (far, wire), opened(far) as door:
         await door.know("A")

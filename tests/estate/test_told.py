@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from evenstock.core.ledger import Vector
-from evenstock.estate import referee
 from evenstock.estate.hub import Exposure, Hub
 from evenstock.estate.recorded import Recorded
 from evenstock.estate.referee import Mistold, mistold
@@ -48,11 +47,6 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "told.jsonl"
 
 
-@pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(referee, "TOLD_WITHIN_S", 0.0)
-
-
 def test_numbers_are_read_as_they_come_each_whole_and_once(file: Path) -> None:
     recorded = Recorded(file)
     assert recorded.read() == []
@@ -75,7 +69,10 @@ def test_a_number_that_comes_after_a_newer_one_is_noticed(file: Path) -> None:
 
 async def test_the_referee_is_content_when_the_last_numbers_are_the_truth(file: Path) -> None:
     put(file, line("TEE", 9, 1), line("TEE", 3, 2), line("MUG", 0, 1))
-    assert await mistold(SaysSo(TEE=3, MUG=0), Recorded(file), [CHANNEL], BOOKS) == (2, [])
+    assert await mistold(SaysSo(TEE=3, MUG=0), Recorded(file).shown, [CHANNEL], BOOKS, within_s=0.0) == (
+        2,
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,5 +88,5 @@ async def test_the_referee_finds_a_number_that_is_not_what_it_must_be(
     file: Path, told: dict[str, int], intended: dict[str, int]
 ) -> None:
     put(file, *(line(sku, quantity, 1) for sku, quantity in told.items()))
-    _, wrong = await mistold(SaysSo(**intended), Recorded(file), [CHANNEL], BOOKS)
+    _, wrong = await mistold(SaysSo(**intended), Recorded(file).shown, [CHANNEL], BOOKS, within_s=0.0)
     assert wrong == [Mistold("web", "TEE", 3, intended.get("TEE"), told.get("TEE"))]

@@ -15,6 +15,7 @@ from evenstock.cli import (
     exceptions,
     importing,
     keys,
+    loadtest,
     replay,
     running,
     sandbox,
@@ -25,6 +26,7 @@ from evenstock.cli import (
     truth,
 )
 from evenstock.cli.talk import Exit, fail
+from evenstock.estate.program import NotStarted
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.settings import SettingsWrong
 
@@ -43,6 +45,7 @@ config.register(app)
 truth.register(app)
 trace.register(app)
 bench.register(app)
+loadtest.register(app)
 sandbox.register(app)
 simulate.register(app)
 slo.register(app)
@@ -68,7 +71,7 @@ def main() -> None:
         fail(str(error), Exit.USAGE)
     except AddressTaken as error:
         fail(str(error), Exit.CONFLICT)
-    except DatabaseUnfit as error:
+    except (DatabaseUnfit, NotStarted) as error:
         fail(str(error), Exit.UNAVAILABLE)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)

@@ -3,16 +3,12 @@
 import asyncio
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -21,32 +17,28 @@ from evenstock import clock
 from evenstock.cli.demo_screen import Living, Plain, Screen, summary_in_words, why_in_words
 from evenstock.cli.explained import explanation_in_words
 from evenstock.cli.keys import create_key
-from evenstock.cli.talk import Exit, Json, answer_json, err, fail, out, read_settings, run, say
+from evenstock.cli.talk import Exit, Json, answer_json, err, out, read_settings, run, say
 from evenstock.cli.truth import Proof, proved
+from evenstock.cli.visit import deafen, interruptible, own_folder, stop_on_signals
 from evenstock.estate.cast import COLLECT, HERO, RECORDER, RECORDER_FILE, Cast, channel_master
 from evenstock.estate.drive import Drive
 from evenstock.estate.facts import SPEED_MAX
 from evenstock.estate.hub import Hub
 from evenstock.estate.plan import Plan
+from evenstock.estate.program import Program
 from evenstock.estate.recorded import Recorded
 from evenstock.estate.referee import Difference, Mistold, believed, differences, mistold
 from evenstock.estate.scenes import WHY_AT, WHY_CHANNEL_AT
 from evenstock.pipeline.files import Folder
 from evenstock.postgres.database import Database
 from evenstock.postgres.embedded import joined
-from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.settings import PREFIX, settings
 
 SHOW_S: Final = 30.0  # in which everything is seen once
 SHOW_S_MIN: Final = 4.0
-HUB_STARTS_WITHIN_S: Final = 120.0
-HUB_STOPS_WITHIN_S: Final = 30.0
-LOOK_EVERY_S: Final = 0.03
 SHARED_BUFFERS_MB: Final = 64
 DIFFERENCES_SHOWN: Final = 10
 WHY_LINES: Final = 20
-LISTENING: Final = "listening on "
-LEAVING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
 
 
 def register(app: typer.Typer) -> None:
@@ -72,8 +64,7 @@ def demo(
 ) -> None:
     """A living estate, nothing to configure: stores, a web shop and a warehouse against the real hub."""
     began = time.monotonic()
-    for number in LEAVING:
-        signal.signal(number, _as_interrupt)
+    interruptible()
     environ = {
         name: value
         for name, value in os.environ.items()
@@ -82,8 +73,8 @@ def demo(
     chosen = settings({}, environ)
     read_settings()  # sets the log up
     with ExitStack() as stack:
-        folder = stack.enter_context(_folder(data, chosen.data.parent, keep=keep))
-        stack.callback(_deafen)
+        folder = stack.enter_context(own_folder("demo", data, chosen.data.parent, keep=keep))
+        stack.callback(deafen)
         process = stack.enter_context(_hub(folder, port, environ))
         url = stack.enter_context(joined(folder, say, chosen.pg_bin, shared_buffers_mb=SHARED_BUFFERS_MB))
         database = Database(url, chosen.schema)
@@ -91,7 +82,7 @@ def demo(
         key = run(create_key(database, "demo", ["*"], device=False))["key"]
         show = _Show(began, seconds, seed, speed, folder, address, str(key), as_json=as_json)
         outcome = show.run()
-        _deafen()
+        deafen()
         process.stop()
         proof = run(proved(database))
         if as_json:
@@ -176,7 +167,7 @@ class _Show:
             raise KeyboardInterrupt from None
 
     async def _play(self) -> Outcome:
-        stop = _stop_on_signals()
+        stop = stop_on_signals()
         console = err if self.as_json else out
         screen: Screen = Living(console) if console.is_terminal else Plain(console)
         async with Hub.at(self.address, self.key) as hub:
@@ -201,7 +192,7 @@ class _Show:
             lasted = time.monotonic() - opened
             should = drive.world.truth.books()
             wrong = differences(should, await believed(hub, drive.skus()))
-            told, untrue = await mistold(hub, recorded, channel_master(drive.cast), should)
+            told, untrue = await mistold(hub, recorded.shown, channel_master(drive.cast), should)
         numbers = _numbers(drive, lasted)
         return Outcome(
             lasted,
@@ -318,119 +309,18 @@ def _conclude(outcome: Outcome, proof: Proof, kept: Path | None) -> None:
     out.print(proof.in_words(), markup=False)
 
 
-# The hub, its folder, and signals
+# The hub, and how it is called
 
 
 @contextmanager
-def _folder(wanted: Path | None, home: Path, *, keep: bool) -> Iterator[Path]:
-    """A folder for everything, gone at the end with what is in it, and with the parents that had to be made."""
-    made: list[Path] = []
+def _hub(folder: Path, port: int, environ: dict[str, str]) -> Iterator[Program]:
+    arguments = ["serve", "--data", str(folder), "--port", str(port)]
+    program = Program("The hub", arguments, folder / "hub.log", environ)
+    program.start()
     try:
-        parent = (wanted.expanduser().absolute() if wanted is not None else home / "x").parent
-        for missing in reversed([path for path in (parent, *parent.parents) if not path.exists()]):
-            missing.mkdir(mode=0o700)
-            made.append(missing)
-        if wanted is None:
-            folder = Path(tempfile.mkdtemp(prefix="evenstock-demo-", dir=home))
-        else:
-            folder = wanted.expanduser().absolute()
-            if folder.exists() and any(folder.iterdir()):
-                fail(
-                    f"{folder} is not empty. The demo begins with an empty folder: choose another with --data.",
-                    Exit.USAGE,
-                )
-            folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise DatabaseUnfit(f"No folder for the demo: {error}. Choose one with --data DIR.") from error
-    try:
-        yield folder
+        yield program
     finally:
-        if not keep:
-            shutil.rmtree(folder)
-            for path in reversed(made):
-                with suppress(OSError):  # somebody else has put something there meanwhile
-                    path.rmdir()
-
-
-class _HubProcess:
-    """The hub, in a process of its own, and what it says."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
-        self._process = process
-        self._log = log
-
-    def address(self) -> str:
-        """Wait until it listens; then where."""
-        give_up = time.monotonic() + HUB_STARTS_WITHIN_S
-        while time.monotonic() < give_up:
-            for line in self._said():
-                if line.startswith(LISTENING):
-                    return line.removeprefix(LISTENING)
-            if self._process.poll() is not None:
-                break
-            time.sleep(LOOK_EVERY_S)
-        last = "\n".join(self._said()[-8:])
-        raise DatabaseUnfit(f"The hub did not start. It said:\n{last}")
-
-    def stop(self) -> None:
-        """Let it finish what it accepted, and go."""
-        if self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(HUB_STOPS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _said(self) -> list[str]:
-        return self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-
-
-@contextmanager
-def _hub(folder: Path, port: int, environ: dict[str, str]) -> Iterator[_HubProcess]:
-    log = folder / "hub.log"
-    command = [sys.executable, "-m", "evenstock", "serve", "--data", str(folder), "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - ourselves
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environ,
-            start_new_session=True,
-        )
-    running = _HubProcess(process, log)
-    try:
-        yield running
-    finally:
-        running.stop()
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
-    raise KeyboardInterrupt
-
-
-def _deafen() -> None:
-    """From here on we are leaving; being told so again changes nothing."""
-    for number in LEAVING:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _stop_on_signals() -> asyncio.Event:
-    """Set at the first signal, which ends the show as time does; a second one leaves at once."""
-    stop = asyncio.Event()
-    playing = asyncio.current_task()
-
-    def told() -> None:
-        if stop.is_set() and playing is not None:
-            playing.cancel()
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in LEAVING:
-        loop.add_signal_handler(number, told)
-    return stop
+        program.stop()
 
 
 def _program() -> str:

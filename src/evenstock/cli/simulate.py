@@ -8,6 +8,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from evenstock.cli import stack
 from evenstock.cli.past import read_history
 from evenstock.cli.progress import stepping
 from evenstock.cli.talk import Exit, Json, answer_json, fail, out, say
@@ -23,7 +24,10 @@ from evenstock.estate.box.policies import POLICIES, Policy
 from evenstock.estate.box.scenario import Scenario
 from evenstock.estate.box.trials import play_all, trials_of
 
+SEEDS: Final = 5
 SEEDS_MAX: Final = 10_000
+SPEED_MAX: Final = 100_000
+ROUNDS_MAX: Final = 1_000
 HOURS_MAX: Final = 10_000.0
 COVER_DAYS_MAX: Final = 365.0
 MINIMISED_WITHIN_S: Final = 60.0
@@ -56,8 +60,14 @@ def simulate(
         list[str] | None, typer.Option(help="How it is run; repeat to compare. Default: all.")
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, max=SEEDS_MAX, help="How many days are played, each from its own seed.")
-    ] = 5,
+        int | None,
+        typer.Option(
+            min=1,
+            max=SEEDS_MAX,
+            help="How many days are played, each from its own seed. Default: 5, with --stack 1.",
+            show_default=False,
+        ),
+    ] = None,
     first: Annotated[int, typer.Option(min=0, help="The first seed.")] = 1,
     hours: Annotated[
         float | None,
@@ -91,11 +101,29 @@ def simulate(
             "--out", help="A folder for report.html, report.json and frontier.svg.", show_default=False
         ),
     ] = None,
+    on_stack: Annotated[
+        bool,
+        typer.Option(
+            "--stack", help="Against the real hub, its database, agents and sandboxes, with real faults."
+        ),
+    ] = False,
+    speed: Annotated[
+        float, typer.Option(min=1, max=SPEED_MAX, help="With --stack: how many times faster than a real day.")
+    ] = stack.SPEED,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=ROUNDS_MAX,
+            help="With --stack: how often each fault happens. Default: once in 16 s of the run.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Play days of a whole estate in memory, under several policies, with the same customers under each.
 
-    With --history the customers are those of your own past, without their names.
+    With --history the customers are those of your own past, without their names. With --stack the same day meets the real hub.
 
     The hub in it runs the rules of production. A referee who knows the truth judges every play: exit 3 when it finds that
     books, channels, orders or facts do not agree. Then the smallest scenario that still fails is told, line by line.
@@ -106,6 +134,14 @@ def simulate(
         return
     past = _Past(history, mapping, online, cover_days) if history is not None else None
     scenario = _scenario(estate, past, hours)
+    if on_stack:
+        if policy:
+            fail("--stack lives a day under the policy `hub`: leave --policy out.", Exit.USAGE)
+        if to is not None:
+            _folder(to)
+        stack.live(scenario, range(first, first + (seeds or 1)), speed, rounds, to, as_json=as_json)
+        return
+    seeds = seeds or SEEDS
     if to is not None:
         _folder(to)
     trials = trials_of(scenario, policies, range(first, first + seeds))

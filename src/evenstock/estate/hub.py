@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -14,11 +14,14 @@ import msgspec
 from evenstock.core.explaining import Explanation
 from evenstock.core.ledger import Vector
 
+T = TypeVar("T")
+
 BATCH_MAX: Final = 500
 PAGE_MAX: Final = 500
+ANSWERS_WITHIN_S: Final = 15.0  # then it is asked again
 TRY_FOR_S: Final = 60.0
 TRY_AGAIN_S: Final = 0.25
-AWAY: Final = frozenset({502, 503, 504})
+AWAY: Final = frozenset({502, 503, 504, 507})
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -43,8 +46,8 @@ class Answer(msgspec.Struct, frozen=True):
 class Answers(msgspec.Struct, frozen=True):
     """The results of a request, in order, and how long the hub took."""
 
-    ledger_seq: int
     results: list[Answer]
+    ledger_seq: int | None = None  # a store agent has none
     took_s: float = 0.0
 
 
@@ -123,6 +126,15 @@ class Exposure(msgspec.Struct, frozen=True):
     intended: int
 
 
+class Posting(msgspec.Struct, frozen=True):
+    """A document that an ERP is owed, or has."""
+
+    id: str
+    reference: str
+    status: str
+    document: str | None = None
+
+
 class _Page(msgspec.Struct, frozen=True):
     data: list[Any]
     next_cursor: str | None = None
@@ -142,7 +154,8 @@ class Hub:
     @asynccontextmanager
     async def at(cls, url: str, key: str) -> AsyncIterator["Hub"]:
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        async with aiohttp.ClientSession(url, headers=headers) as session:
+        within = aiohttp.ClientTimeout(total=ANSWERS_WITHIN_S)
+        async with aiohttp.ClientSession(url, headers=headers, timeout=within) as session:
             yield cls(session)
 
     async def report(self, events: Sequence[dict[str, Any]]) -> Answers:
@@ -186,13 +199,29 @@ class Hub:
 
     async def exposures(self, channel: str) -> list[Exposure]:
         """GET /v1/exposures: everything that a channel should see."""
-        found: list[Exposure] = []
-        path = f"/v1/exposures?channel={quote(channel, safe='')}&limit={PAGE_MAX}"
+        return await self._every(f"/v1/exposures?channel={quote(channel, safe='')}", Exposure)
+
+    async def untold(self, channel: str) -> int:
+        """GET /v1/exposures: how many numbers the channel does not have yet, up to a page."""
+        path = f"/v1/exposures?channel={quote(channel, safe='')}&status=open&limit={PAGE_MAX}"
+        return len(msgspec.json.decode(await self._call("GET", path), type=_Page).data)
+
+    async def postings(self, status: str) -> list[Posting]:
+        """GET /v1/postings: all, `open` ones, or `refused` ones."""
+        return await self._every(f"/v1/postings?status={status}", Posting)
+
+    async def retry_postings(self, connection: str) -> None:
+        """POST /v1/postings:retry."""
+        await self._call("POST", "/v1/postings:retry", {"connection": connection})
+
+    async def _every(self, path: str, kind: type[T]) -> list[T]:
+        """All pages of a list."""
+        found: list[T] = []
         cursor: str | None = ""
         while cursor is not None:
             more = f"&cursor={quote(cursor, safe='')}" if cursor else ""
-            page = msgspec.json.decode(await self._call("GET", path + more), type=_Page)
-            found += msgspec.convert(page.data, list[Exposure])
+            page = msgspec.json.decode(await self._call("GET", f"{path}&limit={PAGE_MAX}{more}"), type=_Page)
+            found += msgspec.convert(page.data, list[kind])  # type: ignore[valid-type]
             cursor = page.next_cursor
         return found
 
@@ -232,7 +261,7 @@ class Hub:
                         words = f"{method} {path}: {response.status} {answer.decode(errors='replace')[:500]}"
                         raise HubRefused(words, _code(answer))
                     fault: Exception = HubRefused(f"{method} {path}: {response.status}")
-            except aiohttp.ClientConnectionError as error:
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
                 fault = error
             if asyncio.get_running_loop().time() > give_up:
                 raise fault

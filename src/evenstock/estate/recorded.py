@@ -36,6 +36,11 @@ class Recorded:
         self._read_to += len(whole)
         return [self._note(msgspec.json.decode(line, type=Told)) for line in whole.splitlines()]
 
+    async def shown(self) -> dict[tuple[str, str], int]:
+        """The number that each channel has of each item now."""
+        self.read()
+        return {where: told.quantity for where, told in self.last.items()}
+
     def _note(self, told: Told) -> tuple[Told, int | None]:
         self.lines += 1
         before = self.last.get((told.channel, told.sku))

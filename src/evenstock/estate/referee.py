@@ -5,19 +5,21 @@ It also knows what each channel must have been told at the end: what really lies
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from evenstock.core.ledger import BUCKETS, ZERO, Vector
 from evenstock.estate.hub import Hub
-from evenstock.estate.recorded import Recorded
 from evenstock.estate.truth import SELLABLE, Spot
 
 ASKED_AT_ONCE: Final = 8
 TOLD_WITHIN_S: Final = 15.0  # after the last fact
 LOOK_EVERY_S: Final = 0.1
+
+
+Shown = Callable[[], Awaitable[Mapping[tuple[str, str], int]]]  # channel and sku → the number that is shown
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -73,16 +75,21 @@ class Mistold(msgspec.Struct, frozen=True):
 
 
 async def mistold(
-    hub: Hub, recorded: Recorded, channels: Sequence[dict[str, Any]], books: Mapping[Spot, Vector]
+    hub: Hub,
+    shown: Shown,
+    channels: Sequence[dict[str, Any]],
+    books: Mapping[Spot, Vector],
+    *,
+    within_s: float = TOLD_WITHIN_S,
 ) -> tuple[int, list[Mistold]]:
     """How many numbers channels have, and those that are wrong once there was time to tell them. No order is open any more."""
-    give_up = asyncio.get_running_loop().time() + TOLD_WITHIN_S
+    give_up = asyncio.get_running_loop().time() + within_s
     while True:
-        recorded.read()
+        there = await shown()
         checked, wrong = 0, []
         for channel in channels:
             intended = {each.sku: each.intended for each in await hub.exposures(channel["id"])}
-            found = _mistold(channel, intended, recorded, books)
+            found = _mistold(channel, intended, there, books)
             checked += len(intended)
             wrong += found
         if not wrong or asyncio.get_running_loop().time() > give_up:
@@ -91,7 +98,10 @@ async def mistold(
 
 
 def _mistold(
-    channel: dict[str, Any], intended: Mapping[str, int], recorded: Recorded, books: Mapping[Spot, Vector]
+    channel: dict[str, Any],
+    intended: Mapping[str, int],
+    there: Mapping[tuple[str, str], int],
+    books: Mapping[Spot, Vector],
 ) -> list[Mistold]:
     id_, kept = channel["id"], channel.get("safety_stock", 0)
     should: dict[str, int] = defaultdict(int)
@@ -100,8 +110,7 @@ def _mistold(
             should[sku] += max(0, vector[SELLABLE] - kept)
     wrong = []
     for sku in sorted(should.keys() | intended.keys()):
-        last = recorded.last.get((id_, sku))
-        told, meant = (None if last is None else last.quantity), intended.get(sku)
+        told, meant = there.get((id_, sku)), intended.get(sku)
         if not told == meant == should[sku]:
             wrong.append(Mistold(id_, sku, should[sku], meant, told))
     return wrong

@@ -50,7 +50,7 @@ class Tally:
         """A request was answered."""
         self.requests += 1
         self.took.add(answers.took_s)
-        self.ledger_seq = max(self.ledger_seq, answers.ledger_seq)
+        self.ledger_seq = max(self.ledger_seq, answers.ledger_seq or 0)
         for delivery, answer in zip(deliveries, answers.results, strict=True):
             self._count(delivery, answer)
 

@@ -19,6 +19,7 @@ from evenstock.core.reservations import Answer
 from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.link import Link
 from evenstock.pipeline.promise import No, Promising, Wanted, promise, sweep
+from evenstock.postgres import faults
 from evenstock.postgres.database import Database
 from evenstock.postgres.promises import DUE_MAX, only_by_key
 from evenstock.postgres.stock import LocationNames
@@ -140,12 +141,16 @@ class Promiser:
                 return await self._link.through(lambda db: promise(db, self._memory, wanted, self._now))
             except (Refusal, asyncio.CancelledError):
                 raise
+            except faults.FULL as error:
+                raise Refusal("hub.memory_away", "The database has no room to write.") from error
             except Exception as error:  # noqa: BLE001 - whatever a batch can raise must not stop the lane
                 self._memory.memory.forget()
                 log.warning(
                     "promises.failed", commands=len(wanted), attempt=attempt + 1, error=repr(error)[:500]
                 )
                 fault = error
+        if len(wanted) == 1 and isinstance(fault, faults.TRANSIENT):
+            raise Refusal("hub.memory_away", "The database did not get to this command.") from fault
         if len(wanted) == 1:
             log.error("promise.failed", command=repr(wanted[0])[:500], exc_info=fault)
             return [

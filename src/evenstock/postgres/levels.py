@@ -56,6 +56,13 @@ async def measure(db: Connection, since: datetime, until: datetime) -> Levels:
         )
 
 
+async def publish_lag(
+    db: Connection, since: datetime, until: datetime, *, up_to: int = ANY_QUANTITY, channel: str | None = None
+) -> Spread:
+    """From the change of a number to the channel's acknowledgement; of numbers up to so many, of a channel or of all."""
+    return await _spread(db, SQL.publish_lag, since, until, up_to, channel)
+
+
 async def _levels(db: Connection, since: datetime, until: datetime, broken: int) -> list[Level]:
     span = (since, until)
     made = await _row(db, SQL.reservations, *span)
@@ -66,8 +73,8 @@ async def _levels(db: Connection, since: datetime, until: datetime, broken: int)
     false = await _row(db, SQL.false_grants, *span)
     return [
         level("apply lag", "from receipt to the ledger", await _spread(db, SQL.apply_lag, *span), APPLY_LAG),
-        level("publish lag", "from the change of a number to the channel's acknowledgement", await _spread(db, SQL.publish_lag, *span, ANY_QUANTITY), PUBLISH_LAG),
-        level("publish lag to zero", "the same, of numbers that say sold out", await _spread(db, SQL.publish_lag, *span, 0), TO_ZERO_LAG),
+        level("publish lag", "from the change of a number to the channel's acknowledgement", await publish_lag(db, *span), PUBLISH_LAG),
+        level("publish lag to zero", "the same, of numbers that say sold out", await publish_lag(db, *span, up_to=0), TO_ZERO_LAG),
         level("false grants", "promises of more than there was, by our fault", false["number"], FALSE_GRANTS),
         level("promises honoured", "of reservations made and shipped or shorted: shipped", Share(made["fulfilled"], ended), HONOURED),
         level("recovery", "of numbers whose telling failed: confirmed within 15 minutes", Share(recovered["recovered"], recovered["failed"]), RECOVERED),

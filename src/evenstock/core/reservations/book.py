@@ -99,15 +99,25 @@ class ClaimBook:
 
     def offer(self, line: Asked, location_id: int, terms: Terms) -> int:
         """What may be promised of a line at a location."""
-        spot = self._spot((line.item_id, location_id))
-        return max(0, spot.sellable - spot.reserved - spot.allocated - _safety(terms, line))
+        key = (line.item_id, location_id)
+        spot = self._spots.get(key)
+        if spot is not None:
+            return max(0, spot.sellable - spot.reserved - spot.allocated - _safety(terms, line))
+        position = self._position(key)
+        if position is NOTHING:
+            return 0
+        return max(0, position.vector[0] - position.reserved - position.allocated - _safety(terms, line))
+
+    def _position(self, key: PositionKey) -> Position:
+        """As it was before the batch. Raises Unforeseen."""
+        if key not in self._locked:
+            raise Unforeseen([key])
+        return self._positions.get(key, NOTHING)
 
     def _spot(self, key: PositionKey) -> _Spot:
         spot = self._spots.get(key)
         if spot is None:
-            if key not in self._locked:
-                raise Unforeseen([key])
-            position = self._positions.get(key, NOTHING)
+            position = self._position(key)
             spot = self._spots[key] = _Spot(position.vector[0], position.reserved, position.allocated)
         return spot
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 
 import msgspec
 
@@ -25,11 +26,11 @@ class Short(msgspec.Struct, frozen=True):
 
 def candidates(asked: Iterable[Asked], locations: Sequence[int]) -> set[PositionKey]:
     """Where lines may be placed."""
-    return {
-        (line.item_id, location_id)
-        for line in asked
-        for location_id in (locations if line.pickup is None else (line.pickup,))
-    }
+    asked = list(asked)
+    found = {(line.item_id, line.pickup) for line in asked if line.pickup is not None}
+    for item_id in {line.item_id for line in asked if line.pickup is None}:
+        found.update(zip(repeat(item_id), locations))
+    return found
 
 
 def place(
@@ -78,11 +79,12 @@ def _one_for_all(
     by_item = {line.item_id: line for line in lines}
     for line in lines:
         needed[line.item_id] += line.units
+    wanted = [(item_id, by_item[item_id], number) for item_id, number in needed.items()]
     for location_id in locations:
-        if all(
-            offer(by_item[item_id], location_id) - taken.get((item_id, location_id), 0) >= number
-            for item_id, number in needed.items()
-        ):
+        for item_id, line, number in wanted:
+            if offer(line, location_id) - taken.get((item_id, location_id), 0) < number:
+                break
+        else:
             return location_id
     return None
 

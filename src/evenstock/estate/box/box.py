@@ -1,5 +1,6 @@
 """Everything in one play, put together once: the world, the lines, the hub, the doors."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Final, NamedTuple
@@ -44,7 +45,7 @@ class Parts(NamedTuple):
 
     rules: Rules = Rules()
     hub: type[Hub] = Hub
-    process: type[Process] = Process
+    process: Callable[["Box"], Process] = Process
     line: type[Line] = Line
     sender: type[Sender] = Sender
     door: type[Door] = Door

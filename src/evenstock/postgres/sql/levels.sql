@@ -14,7 +14,7 @@ from batches b join facts f using (batch_id)
 where b.recorded_at >= $1 and b.recorded_at < $2 and f.status = 'applied' and f.time_basis = 'source';
 
 -- name: publish_lag
--- From the last change that a number counts in to the first acknowledgement of it or of a newer one; only numbers up to $3.
+-- From the last change that a number counts in to the first acknowledgement of it or of a newer one; only numbers up to $3, of the channel $4 or of all.
 -- Changes and numbers of a channel's item are laid into the ledger's order once, so the cost is one sort.
 with changes as (
     select m.item_id, m.location_id, m.ledger_seq, m.recorded_at from movements m
@@ -30,7 +30,7 @@ with changes as (
         select min(t.ended_at) as ended_at from attempts t
         where t.channel_id = l.channel_id and t.item_id = l.item_id and t.version = l.version and t.outcome = 'done'
     ) a on true
-    where l.sent_at >= $1
+    where l.sent_at >= $1 and ($4::text is null or l.channel_id = (select channel_id from channels where id = $4))
 ), laid as (
     select t.channel_id, c.item_id, c.ledger_seq, 0 as is_number, c.recorded_at, null::timestamptz as acked_at, null::bigint as quantity
     from channel_terms_now t join changes c on c.location_id = any (t.location_ids)
