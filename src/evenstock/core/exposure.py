@@ -1,6 +1,6 @@
 """What a channel is told of an item: one number from positions and the channel's terms, and every term of it (DESIGN §5, S8).
 
-The number and its explanation are made of the same steps, so the explanation adds up to the number, always.
+The explanation is made of steps, of which each location has the same; they add up to the number, always.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from evenstock.core.availability import PositionRow
-from evenstock.core.ledger import Bucket
+from evenstock.core.ledger import BUCKETS, Bucket
 from evenstock.core.quantity import DECIMALS_MAX
 
 LOW: Final = (
@@ -68,9 +68,22 @@ def steps(terms: Terms, safety: int, row: PositionRow) -> Steps:
 
 
 def number(terms: Terms, scale: int, rows: Iterable[PositionRow]) -> int:
-    """What the channel should see, in units."""
+    """What the channel should see, in units: what each of its locations offers, which is the sum of its steps.
+
+    Summed up without them, for every sale asks for it: each channel, over all its locations.
+    """
     safety = terms.safety_stock * int(10**scale)
-    total = sum([sum(steps(terms, safety, row)) for row in rows])
+    places, own_back = terms.locations, terms.own_orders_back
+    counted = [index for index, bucket in enumerate(BUCKETS) if bucket in terms.buckets]
+    only = counted[0] if len(counted) == 1 else None
+    total = 0
+    for row in rows:
+        if row.location in places:
+            vector = row.buckets
+            held = vector[only] if only is not None else sum([vector[index] for index in counted])
+            free = held - row.reserved - row.allocated - safety + (row.own if own_back else 0)
+            if free > 0:
+                total += free
     return total - _rest(total, terms, scale)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from evenstock.core.availability import PositionRow
-from evenstock.core.exposure import number, rank
+from evenstock.core.exposure import Terms, number, rank
 from evenstock.postgres import confirmations, exceptions, exposures
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exposures import ChannelTerms, ExposureKey, Intended, Look, Seen
@@ -70,17 +70,20 @@ def _changed(
     changed = []
     for item in seen.items:
         rows = _rows(item, names)
+        same: dict[
+            Terms, int
+        ] = {}  # numbers of channels with the same terms are the same, but for their own orders
         for channel in channels:
             key = (channel.channel_id, item.item_id)
             last = before.get(key)
-            here = [
-                _with_own(row, item.own.get((channel.channel_id, location_id), 0)) if item.own else row
-                for location_id, row in rows
-                if location_id in channel.location_ids
-            ]
-            if not here and last is None:
+            if last is None and not any(row.location in channel.terms.locations for row in rows):
                 continue
-            units = number(channel.terms, item.scale, here)
+            if item.own:
+                units = number(channel.terms, item.scale, _with_own(item, rows, channel.channel_id))
+            elif (known := same.get(channel.terms)) is not None:
+                units = known
+            else:
+                units = same[channel.terms] = number(channel.terms, item.scale, rows)
             if last != (units, channel.connection_id):
                 changed.append(
                     Intended(
@@ -95,17 +98,28 @@ def _changed(
     return changed
 
 
-def _rows(item: Seen, names: Mapping[int, str]) -> list[tuple[int, PositionRow]]:
+def _rows(item: Seen, names: Mapping[int, str]) -> list[PositionRow]:
     if item.columns is None:
         return []
     return [
-        (location_id, PositionRow(names[location_id], (s, q, d, t), reserved, allocated))
+        PositionRow(names[location_id], (s, q, d, t), reserved, allocated)
         for location_id, s, q, d, t, reserved, allocated in zip(*item.columns, strict=True)
     ]
 
 
-def _with_own(row: PositionRow, own: int) -> PositionRow:
-    return PositionRow(row.location, row.buckets, row.reserved, row.allocated, own=own)
+def _with_own(item: Seen, rows: list[PositionRow], channel_id: int) -> list[PositionRow]:
+    """The same positions, with what a channel's own orders claim there."""
+    assert item.columns is not None  # noqa: S101 - what is claimed lies somewhere
+    return [
+        PositionRow(
+            row.location,
+            row.buckets,
+            row.reserved,
+            row.allocated,
+            own=item.own.get((channel_id, location_id), 0),
+        )
+        for location_id, row in zip(item.columns[0], rows, strict=True)
+    ]
 
 
 async def calm(db: Connection, told: list[ExposureKey], now: datetime) -> None:
