@@ -84,9 +84,9 @@ async def post_some(shop: Hub, pool: Pool) -> None:
     for _ in range(5):
         await sender.tell(connection_id)
     await postings.send_again(shop.db, "erp", "unknown_item", prefix(TAG), shop.now)
-    shop.now += timedelta(seconds=LEASE_S + 61)
-    answers += [Done("4904"), Done("4905"), Unknown("cut off")]
+    answers += [Done("4904"), Unknown("cut off"), Done("4905")]  # what is new comes before what is tried again
     for _ in range(3):
+        shop.now += timedelta(seconds=LEASE_S + 61)
         await sender.tell(connection_id)
     await postings.show_troubles(shop.db, connection_id, "erp", shop.now)
 
