@@ -173,6 +173,22 @@ def test_a_plan_changes_nothing_and_applying_it_twice_is_applying_it_once(
     assert asyncio.run(now(database)) == made
 
 
+def test_another_file_that_claims_the_same_is_applied_and_said_to_be_in_dispute(
+    estate: Path, database: Database
+) -> None:
+    arguments = ["apply", "--file", str(estate), *at(database, estate.parent)]
+    assert command(*arguments)[0] == 0
+    change(estate, 'store_sales = { default = "pos-nl", "0042" = "pos-old" }', 'store_sales = "pos-nl"')
+    code, out, err = command(*arguments)
+    assert code == 0
+    assert "+ create   owner store_sales everywhere" in out
+    assert "stays    owner store_sales 0042" in out
+    assert (
+        "store_sales (0042) is claimed by pos-nl and pos-old: nothing is done there until one is left."
+        in " ".join(err.split())
+    )
+
+
 def test_what_changes_is_shown_field_by_field_and_what_is_not_in_the_file_stays(
     estate: Path, database: Database
 ) -> None:

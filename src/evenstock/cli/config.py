@@ -29,7 +29,7 @@ from evenstock.cli.talk import (
 )
 from evenstock.connectors.found import found
 from evenstock.core.errors import Refusal
-from evenstock.core.owning import DOMAINS
+from evenstock.core.owning import DOMAINS, Dispute
 from evenstock.pipeline.vault import Vault
 from evenstock.postgres import configured
 from evenstock.postgres.database import Database
@@ -71,6 +71,7 @@ def apply(
     if mistakes:
         _refuse(mistakes, quiet=False)
     settings = read_settings(data=data, database_url=database_url, schema=schema)
+    disputed: list[Dispute] = []
     with wiring.database(settings, say) as database:
         found = run(_plan(database, wanted))
         if not as_json:
@@ -79,7 +80,7 @@ def apply(
             if sys.stdin.isatty() and not yes and not typer.confirm("Apply?", err=True):
                 fail("Nothing was changed.", Exit.INTERRUPTED)
             try:
-                run(_apply(database, wiring.vault(settings), wanted, found))
+                disputed = run(_apply(database, wiring.vault(settings), wanted, found))
             except Refusal as refusal:
                 fail(
                     f"{refusal.problem.detail} {refusal.problem.meaning.action} What stands above it in the plan may be applied; "
@@ -90,6 +91,10 @@ def apply(
         answer_json({"applied": not plan, "steps": found.steps, "not_in_file": found.not_in_file})
     elif not plan and found.changes:
         err.print(f"Applied {len(found.changes)}. Hubs that run know it within 5 seconds.")
+        for dispute in disputed:
+            who = " and ".join(dispute.claimants)
+            words = f"{dispute.domain} ({dispute.scope}) is claimed by {who}: nothing is done there until one is left."
+            err.print(words, markup=False)
 
 
 def model(file: File = DEFAULT, as_json: Json = False) -> None:
@@ -184,8 +189,8 @@ async def _plan(database: Database, wanted: Configuration) -> Plan:
     return plan_of(wanted, now)
 
 
-async def _apply(database: Database, vault: Vault, wanted: Configuration, plan: Plan) -> None:
-    """The same calls as the API's, in an order in which each finds what it names. Raises Refusal."""
+async def _apply(database: Database, vault: Vault, wanted: Configuration, plan: Plan) -> list[Dispute]:
+    """The same calls as the API's, in an order in which each finds what it names; what is disputed now. Raises Refusal."""
     locations = [each for each in wanted.locations if each.id in plan.ids("location")]
     connections = [each for each in wanted.connections if each.id in plan.ids("connection")]
     channels = [each for each in wanted.channels if each.id in plan.ids("channel")]
@@ -194,6 +199,7 @@ async def _apply(database: Database, vault: Vault, wanted: Configuration, plan: 
         for each in wanted.claims
         if f"{each.domain} {each.scope}" in plan.ids("owner")
     ]
+    disputed: list[Dispute] = []
     async with wiring.hub(database, vault=vault) as hub:
         for start in range(0, len(locations), BATCH_MAX):
             await make_locations(hub, LocationBatch(locations[start : start + BATCH_MAX]))
@@ -202,4 +208,5 @@ async def _apply(database: Database, vault: Vault, wanted: Configuration, plan: 
         for start in range(0, len(channels), BATCH_MAX):
             await make_channels(hub, ChannelBatch(channels[start : start + BATCH_MAX]))
         for start in range(0, len(claims), BATCH_MAX):
-            await make_owners(hub, OwnerBatch(claims[start : start + BATCH_MAX]))
+            disputed = (await make_owners(hub, OwnerBatch(claims[start : start + BATCH_MAX]))).disputed
+    return disputed
