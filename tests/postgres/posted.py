@@ -84,7 +84,8 @@ async def post_some(shop: Hub, pool: Pool) -> None:
     for _ in range(5):
         await sender.tell(connection_id)
     await postings.send_again(shop.db, "erp", "unknown_item", prefix(TAG), shop.now)
-    answers += [Done("4904"), Unknown("cut off"), Done("4905")]  # what is new comes before what is tried again
+    # what is new comes before what is tried again
+    answers += [Done("4904"), Unknown("cut off"), Done("4905")]
     for _ in range(3):
         shop.now += timedelta(seconds=LEASE_S + 61)
         await sender.tell(connection_id)
