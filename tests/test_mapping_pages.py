@@ -27,6 +27,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "`[key]`": form.Key,
     "`[items]`": form.Items,
     "`[[location]]`": form.Location,
+    "`[full]`": form.Full,
     "`[[rule]]`": form.Rule,
     "Value": form.Value,
     "Condition": form.Condition,

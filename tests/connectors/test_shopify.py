@@ -101,6 +101,30 @@ async def test_the_stores_own_id_is_not_looked_up() -> None:
         assert await peer.did() == ["Levels", SET]
 
 
+async def test_an_item_without_a_sku_there_is_one_by_the_number_of_its_variant() -> None:
+    """As webhooks call it: one code of an item serves both ways, and for what is read back."""
+    async with store(("TSH", 10), ("", 4)) as peer:
+        nameless = msgspec.structs.replace(tell("OURS", 7), code="1002")
+        missing = msgspec.structs.replace(tell("GONE", 7), code="1999")
+        first = await told(peer, nameless, missing, tell("TSH", 5))
+        assert [type(outcome) for outcome in first] == [Done, Rejected, Done]
+        assert (available(peer, ""), available(peer)) == (7, 5)
+        asked = [Target("web", "OURS", "1002")]
+        assert await observe(settings(peer), peer.world, asked) == [Observed(7)]
+        assert (await peer.did()).count("ItemsByVariant") == 1, "looked up once"
+        levels = [
+            Level("TSH", "gid://shopify/InventoryItem/1001", 5, channel="web"),
+            Level("", "1002", 7, channel="web"),
+        ]
+        assert await everything(peer) == levels
+        assert await bulk.started(Shop(settings(peer), peer.world)) is not None
+        assert await everything(peer, shows={"web": "1"}) == levels, "page by page too"
+        digits = msgspec.structs.replace(tell("1002", 1), code="1002")
+        assert isinstance((await publish(settings(peer), another_process(peer), [digits]))[0], Rejected), (
+            "a sku"
+        )
+
+
 async def test_each_channel_has_a_location_of_its_own() -> None:
     async with store() as peer:
         await peer.control("stock", [{"sku": "TSH", "location": "Berlin", "available": 1}])
@@ -461,7 +485,7 @@ async def test_a_snapshot_is_one_file_that_costs_no_points(monkeypatch: pytest.M
 async def test_a_store_that_writes_another_file_is_read_page_by_page_to_the_end() -> None:
     async with store(*((f"S{number:03}", number) for number in range(205))) as peer:
         assert await bulk.started(Shop(settings(peer), peer.world)) is not None
-        await peer.control("points", {"available": 300, "maximum": 300, "per_s": 2000})
+        await peer.control("points", {"available": 400, "maximum": 400, "per_s": 2000})
         found = await everything(peer, shows={"web": "1"})
         assert sorted((level.sku, level.quantity) for level in found) == [(f"S{n:03}", n) for n in range(205)]
         assert found[0] == Level("S000", "gid://shopify/InventoryItem/1001", 0, channel="web")

@@ -15,6 +15,7 @@ from doors.delivered import MAPPING, SETTINGS, archived, partner, sales, sold, t
 from doors.door import until
 from evenstock.cli.config_file import read_configuration
 from evenstock.core.mapping import Mapper, read_mapping
+from evenstock.pipeline.census import census_of
 from evenstock.pipeline.imports import dry_run
 from evenstock.pipeline.rows import opened
 from evenstock.postgres.database import Database
@@ -210,7 +211,8 @@ async def test_two_hubs_take_each_file_once(database: Database, tmp_path: Path) 
 def test_the_how_to_is_a_configuration_that_passes_and_its_mapping_reads_what_it_tells_of(
     tmp_path: Path,
 ) -> None:
-    config, mapping, server = re.findall(r"```toml\n(.+?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```toml\n(.+?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
+    config, mapping, server, full = blocks
     (tmp_path / "mappings" / "partner").mkdir(parents=True)
     (tmp_path / "mappings" / "partner" / "sales.toml").write_text(mapping)
     (tmp_path / "evenstock.toml").write_text(config + server)
@@ -222,6 +224,10 @@ def test_the_how_to_is_a_configuration_that_passes_and_its_mapping_reads_what_it
         opened(io.BytesIO(content), rules, "it"), Mapper(msgspec.structs.replace(rules, source="x"))
     )
     assert (ran.summary.events, ran.summary.rejected) == (1, {})
+    stated = read_mapping(tomllib.loads(mapping) | tomllib.loads(full) | {"connection": "x"}, "stock")
+    census = census_of(io.BytesIO(content), stated, "it")
+    assert census is not None
+    assert (list(census.stated), census.unusable) == ([("0107", "on_hand")], 0)
 
 
 async def test_a_mapping_of_another_connection_and_a_path_in_a_name_are_refused(

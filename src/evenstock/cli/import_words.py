@@ -16,6 +16,10 @@ def in_words(file: str, connection: str, summary: ImportSummary, seconds: float)
         yield _line(summary.duplicate, "duplicates: booked before, and once is enough")
     if summary.parked:
         yield _line(summary.parked, "parked: they take effect when the fact they name arrives")
+    if summary.zeroed:
+        yield _line(summary.zeroed, "not named by the full file: counted as none")
+    if summary.absent:
+        yield _line(summary.absent, "not named by the full file: kept as they are")
     yield from _causes("held", summary.held)
     yield from _rest(summary)
 

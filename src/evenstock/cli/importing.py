@@ -31,6 +31,7 @@ from evenstock.cli.talk import (
 from evenstock.core.errors import Refusal
 from evenstock.core.mapping import Mapping, mapper_of, read_mapping
 from evenstock.pipeline.bring import Import, bring
+from evenstock.pipeline.census import census_of
 from evenstock.pipeline.imports import BATCH_EVENTS, BATCH_EVENTS_MAX, ImportSummary, Progress, dry_run
 from evenstock.pipeline.rejects import RejectFile, is_reject_file
 from evenstock.pipeline.rows import count_of, digest_of, opened
@@ -93,9 +94,10 @@ def import_(
         with _telling_refusals(file, reached):
             if rules.file.head or rules.file.tail:
                 count_of(stream, rules, file.name)
+            census = census_of(stream, rules, file.name)
             rows = opened(stream, rules, file.name)
             target = RejectFile(_rejects_path(file, rejects, rules), rows.header, rules.file)
-            job = Import(file.name, mapping.name, key, rows, mapper_of(rules), target, batch)
+            job = Import(file.name, mapping.name, key, rows, mapper_of(rules), target, batch, census)
             started = time.monotonic()
             with wiring.database(settings, say) as database:
                 summary = run(_import(database, job, file.stat().st_size, reached))

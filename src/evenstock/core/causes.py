@@ -112,6 +112,10 @@ ABOUT: Final[dict[str, About]] = {
     "source.unreachable": About(
         "one connection", "No. What is there to fetch waits there.", "It is asked again by itself, and ends when it answers.", waits=True,
     ),
+    "file.absent_kept": About(
+        "one location of one connection", "No. The rows of the file are counted; what it does not name is kept as it is.",
+        "It ends with the next full file of the location that is believed.",
+    ),
     "file.quarantined": About(
         "one file", "No. Nothing of it was booked, and it lies in quarantine.", "It ends when the file is taken whole."
     ),

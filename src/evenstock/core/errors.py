@@ -144,6 +144,8 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("file.packing", 422, "The file cannot be unpacked", "Fetch the file again, or unpack it and import what comes out."),
         Meaning("file.malformed", 422, "The file does not have its format", "Look whether the mapping names the right format; else have the file sent again. Nothing of it was booked."),
         Meaning("file.incomplete", 422, "The file is not whole", "Have the whole file sent again; nothing of this one was booked."),
+        Meaning("file.absent_kept", 422, "A full file does not name what is there, and is not believed", "Look at the file: have it sent whole, or raise absent_max in its mapping if all that is gone. This closes with the next full file of the location that is believed."),
+        Meaning("file.instants", 422, "A full file of several instants", "A full file states each location as of one instant: give its rows one time."),
         Meaning("file.quarantined", 422, "A delivered file could not be used", "Look at the reason beside it. Put it right and back into the folder, or have it sent again; this closes when it is no longer in quarantine."),
         Meaning("import.rejected", 422, "Rows of a file could not be used", "Correct them in the file, or the mapping, and run the same import again: what was booked stays booked once, and this closes by itself."),
         Meaning("limit.row", 422, "A row too long to read", "Keep a row under 1,000,000 characters and 2,000 columns."),

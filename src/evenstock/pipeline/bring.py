@@ -14,7 +14,9 @@ import msgspec
 from evenstock.core.errors import MEANINGS
 from evenstock.core.mapping import RowMapper
 from evenstock.core.reading import Received
+from evenstock.pipeline import absent
 from evenstock.pipeline.apply import Incoming, Result
+from evenstock.pipeline.census import Census
 from evenstock.pipeline.imports import BATCH_EVENTS, ImportSummary, Master, Progress, run_import
 from evenstock.pipeline.rejects import RejectFile
 from evenstock.pipeline.rows import Rows
@@ -52,6 +54,7 @@ class Import(msgspec.Struct, frozen=True):
     mapper: RowMapper
     rejects: RejectFile
     batch_events: int = BATCH_EVENTS
+    census: Census | None = None  # of a full file
     rejects_shown: str = ""  # where people find the rejects, if they are put elsewhere
 
     @property
@@ -73,7 +76,7 @@ async def bring(
             await asyncio.sleep(ASK_AGAIN_S)
         hands = _Hands(hub, job, await _connection(hub, db, job.mapper.mapping.source))
         try:
-            return await run_import(
+            summary = await run_import(
                 rows=job.rows,
                 mapper=job.mapper,
                 submit=hands.submit,
@@ -83,6 +86,7 @@ async def bring(
                 checkpoint=hands,
                 batch_events=job.batch_events,
             )
+            return summary if job.census is None else await hands.settle(summary, job.census)
         except asyncio.CancelledError:
             progress(Progress(await imports.begin(db, job.key), 0))  # what was saved, to the row
             raise
@@ -113,6 +117,13 @@ class _Hands:
         now = self._hub.now()
         incoming = [Incoming(entry.event, entry.body, self._connection_id, now) for entry in events]
         return (await self._hub.writer.submit(incoming)).results
+
+    async def settle(self, summary: ImportSummary, census: Census) -> ImportSummary:
+        """What a full file does not name, once it is booked."""
+        census = msgspec.structs.replace(census, unusable=max(census.unusable, self._rejects.codes.total()))
+        source = absent.Source(self._connection_id, self._job.mapper.mapping.source, self._job.file)
+        found = await absent.settle(self._hub.pool, source, census, self.submit, self._hub.now)
+        return msgspec.structs.replace(summary, zeroed=found.zeroed, absent=found.kept)
 
     async def register(self, items: Sequence[Master], locations: Sequence[Master]) -> None:
         """Make known what is not; what is, stays as it is, and only gets a name where it has none."""

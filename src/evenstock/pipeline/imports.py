@@ -45,6 +45,8 @@ class ImportSummary(msgspec.Struct, frozen=True):
     held: dict[str, int] = {}  # by code; the hub keeps them under an exception
     rejected: dict[str, int] = {}  # by code; they stand in the reject file
     skipped: dict[str, int] = {}  # by the mapping's reason
+    zeroed: int = 0  # items that a full file did not name, counted as none
+    absent: int = 0  # items that it did not name, kept as they are
 
 
 class Checkpoint(Protocol):

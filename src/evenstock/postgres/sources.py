@@ -65,6 +65,17 @@ async def quarantined(db: Connection, prefix: str) -> list[str]:
     return [row["subject"] for row in await db.fetch(SQL.quarantined, prefix)]
 
 
+async def absent(db: Connection, location: str, scope: str, at: datetime) -> tuple[int, list[str]]:
+    """How many items a location was counted at that instant, in a bucket or on hand; and the skus of what is there and was not."""
+    counted = await db.fetchval(SQL.counted, location, scope, at)
+    return int(counted), [row["sku"] for row in await db.fetch(SQL.absent, location, scope, at)]
+
+
+async def held_at(db: Connection, connection_id: int, at: datetime) -> int:
+    """How many lines of a connection's facts of that instant wait for something else than their item."""
+    return int(await db.fetchval(SQL.held_at, connection_id, at))
+
+
 class FileRow(msgspec.Struct, frozen=True):
     """A delivered file as its reader sees it. `outcomes` counts the events of its rows, and the rows that became none."""
 

@@ -33,6 +33,12 @@ class Quantity(_Answer, frozen=True):
     quantity: int
 
 
+class Legacy(_Answer, frozen=True):
+    """An object by the number that webhooks call it by."""
+
+    legacy_resource_id: Number
+
+
 ITEMS_BY_SKU: Final = """
 query ItemsBySku($query: String!, $after: String) {
   inventoryItems(first: 100, query: $query, after: $after) {
@@ -45,6 +51,13 @@ query ItemsBySku($query: String!, $after: String) {
 class Item(_Answer, frozen=True):
     id: str
     sku: str | None = None
+    variant: Legacy | None = None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Its sku, and the code by which a connection may know it: the store's own id, or where it has no sku the variant's number."""
+        is_nameless = not self.sku and self.variant is not None
+        return self.sku or "", self.variant.legacy_resource_id if is_nameless and self.variant else self.id
 
 
 class Items(_Answer, frozen=True):
@@ -54,6 +67,25 @@ class Items(_Answer, frozen=True):
 
 class ItemsBySku(_Answer, frozen=True):
     inventory_items: Items
+
+
+ITEMS_BY_VARIANT: Final = """
+query ItemsByVariant($ids: [ID!]!) {
+  nodes(ids: $ids) { ... on ProductVariant { legacyResourceId inventoryItem { id } } }
+}"""
+
+
+class Stocked(_Answer, frozen=True):
+    id: str
+
+
+class Variant(_Answer, frozen=True):
+    legacy_resource_id: Number
+    inventory_item: Stocked
+
+
+class ItemsByVariant(_Answer, frozen=True):
+    nodes: list[Variant | None]
 
 
 LEVELS: Final = f"""
@@ -85,7 +117,7 @@ PAGE_OF_LEVELS: Final = f"""
 query PageOfLevels($location: ID!, $after: String) {{
   location(id: $location) {{
     inventoryLevels(first: {PAGE}, after: $after) {{
-      nodes {{ item {{ id sku }} quantities(names: {NAMES}) {{ name quantity }} }}
+      nodes {{ item {{ id sku variant {{ legacyResourceId }} }} quantities(names: {NAMES}) {{ name quantity }} }}
       pageInfo {{ hasNextPage endCursor }}
     }}
   }}
@@ -147,6 +179,7 @@ query AllLevels {{
       node {{
         id
         sku
+        variant {{ legacyResourceId }}
         inventoryLevels {{ edges {{ node {{ id location {{ id }} quantities(names: {NAMES}) {{ name quantity }} }} }} }}
       }}
     }}
@@ -196,6 +229,7 @@ class BulkLine(_Answer, frozen=True):
 
     id: str
     sku: str | None = None
+    variant: Legacy | None = None
     location: Located | None = None
     quantities: list[Quantity] = []
     parent: str | None = msgspec.field(name="__parentId", default=None)
@@ -280,12 +314,6 @@ query LinesOfRefund($id: ID!, $after: String!) {{
 }}"""
 
 
-class Legacy(_Answer, frozen=True):
-    """An object by the number that webhooks call it by."""
-
-    legacy_resource_id: Number
-
-
 class OrderedItem(_Answer, frozen=True):
     id: str
     is_gift_card: bool
@@ -360,6 +388,6 @@ class LinesOfRefund(_Answer, frozen=True):
 
 
 ALL: Final = (
-    ITEMS_BY_SKU, LEVELS, PAGE_OF_LEVELS, SET_QUANTITIES, CHANGED_ORDERS, GOODS_OF_ORDER, FULFILMENTS, LINES_OF_FULFILMENT, REFUNDS,
+    ITEMS_BY_SKU, ITEMS_BY_VARIANT, LEVELS, PAGE_OF_LEVELS, SET_QUANTITIES, CHANGED_ORDERS, GOODS_OF_ORDER, FULFILMENTS, LINES_OF_FULFILMENT, REFUNDS,
     LINES_OF_REFUND, ALL_LEVELS, RUN_IN_BULK, IN_BULK,
 )  # fmt: skip

@@ -92,7 +92,7 @@ async def observe(settings: Settings, world: World, targets: Sequence[Target]) -
 async def _places(
     settings: Settings, shop: Shop, world: World, targets: Sequence[Target]
 ) -> list[_Place | Rejected]:
-    ids = await stock.item_ids(shop, world, [target.code for target in targets])
+    ids = await stock.item_ids(shop, world, targets)
     found: list[_Place | Rejected] = []
     taken: set[tuple[str, str]] = set()
     for index, target in enumerate(targets):

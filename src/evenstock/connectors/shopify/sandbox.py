@@ -99,7 +99,7 @@ class ShopifySandbox:
         self._host = ""  # by which it was asked last
         self._store = Store(state or State(), now)
         self._bulks = Bulks(self._store)
-        self._goods = Goods(self._store, self._location)
+        self._goods = Goods(self._store, self._location, self._item)
         self.controls: Mapping[str, Callable[[Any], Controlled]] = {
             "stock": self._stock,
             "orders": self._order,
@@ -271,7 +271,8 @@ class ShopifySandbox:
         return {
             "__typename": "InventoryItem",
             "id": id_,
-            "sku": self.state.items[id_],
+            "sku": self.state.items[id_] or None,
+            "variant": lambda _: self._goods.variant(id_),
             "inventoryLevel": lambda _, locationId: self._level(locationId, id_),  # noqa: N803 - the schema's word
             "inventoryLevels": lambda _, first=50, after=None: page(
                 [self._level(p, id_) for p in places], first, after

@@ -73,7 +73,8 @@ class Bulks:
         state = self._store.state
         lines: list[dict[str, Any]] = []
         for item, sku in state.items.items():
-            lines.append({"id": item, "sku": sku})
+            variant = {"legacyResourceId": item.rpartition("/")[2]}
+            lines.append({"id": item, "sku": sku or None, "variant": variant})
             for place, levels in state.levels.items():
                 if (level := levels.get(item)) is not None:
                     quantities = [{"name": name, "quantity": getattr(level, name)} for name in NAMES]

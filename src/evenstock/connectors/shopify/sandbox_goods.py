@@ -1,19 +1,21 @@
 """Orders of a store that is not there, and the goods that moved for them: as its webhooks carry them, and as its GraphQL shows them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from evenstock.connectors.shopify.sandbox_store import Order, Refund, Store
 
-GID = "gid://shopify/"
+GID: Final = "gid://shopify/"
+Shown = Callable[[str], dict[str, Any] | None]  # what an id of the store shows
 
 
 class Goods:
     """What moved, in both of the vendor's spellings."""
 
-    def __init__(self, store: Store, location: Callable[[str], dict[str, Any] | None]) -> None:
+    def __init__(self, store: Store, location: Shown, item: Shown) -> None:
         self._store = store
         self._location = location
+        self._item = item
 
     # as webhooks carry them
 
@@ -69,7 +71,7 @@ class Goods:
             {
                 "id": order.id * 100 + number,
                 "admin_graphql_api_id": f"{GID}LineItem/{order.id * 100 + number}",
-                "sku": self._store.state.items[item],
+                "sku": self._store.state.items[item] or None,
                 "variant_id": _number(item),
                 "gift_card": False,
                 "quantity": quantity,
@@ -82,8 +84,11 @@ class Goods:
     # as GraphQL shows them
 
     def node(self, id_: str) -> dict[str, Any] | None:
-        """An order, a fulfilment or a refund by its gid."""
+        """An order, a fulfilment, a refund or a variant by its gid."""
         kind, _, number = id_.removeprefix(GID).partition("/")
+        if kind == "ProductVariant":
+            item = f"{GID}InventoryItem/{number}"
+            return self.variant(item) if item in self._store.state.items else None
         for order in self._store.state.orders.values():
             if (kind, number) == ("Order", str(order.id)):
                 return self.order(order)
@@ -149,17 +154,21 @@ class Goods:
 
     def _line_item(self, order: Order, number: int) -> dict[str, Any]:
         item, _ = order.lines[number - 1]
-        variant = {
-            "__typename": "ProductVariant",
-            "id": f"{GID}ProductVariant/{_number(item)}",
-            "legacyResourceId": str(_number(item)),
-        }
         return {
             "__typename": "LineItem",
             "id": f"{GID}LineItem/{order.id * 100 + number}",
             "isGiftCard": False,
-            "sku": self._store.state.items[item],
-            "variant": variant,
+            "sku": self._store.state.items[item] or None,
+            "variant": self.variant(item),
+        }
+
+    def variant(self, item: str) -> dict[str, Any]:
+        """The variant of an item; here it has the item's number."""
+        return {
+            "__typename": "ProductVariant",
+            "id": f"{GID}ProductVariant/{_number(item)}",
+            "legacyResourceId": str(_number(item)),
+            "inventoryItem": lambda _: self._item(item),
         }
 
 

@@ -6,9 +6,9 @@ from typing import Final
 import msgspec
 
 from evenstock.connectors.calling import not_understood
-from evenstock.connectors.contract import Failed, Level, Rejected, World
+from evenstock.connectors.contract import Failed, Level, Rejected, Target, World
 from evenstock.connectors.shopify import bulk, documents
-from evenstock.connectors.shopify.documents import BulkLine, Quantity
+from evenstock.connectors.shopify.documents import BulkLine, Item, Quantity
 from evenstock.connectors.shopify.settings import Settings
 from evenstock.connectors.shopify.shop import Shop
 
@@ -17,6 +17,7 @@ PAGES_MAX: Final = 20  # of the answer to one such question; a sku stands on one
 PATIENCE_S: Final = 1_200.0  # that reading all of it may wait for points
 LOCATION: Final = "gid://shopify/Location/"
 GID: Final = "gid://shopify/InventoryItem/"
+VARIANT: Final = "gid://shopify/ProductVariant/"
 _ITEMS: Final = "items"
 
 
@@ -28,33 +29,56 @@ class Shown(msgspec.Struct, frozen=True):
     updated_at: str
 
 
-async def item_ids(shop: Shop, world: World, codes: Sequence[str]) -> dict[str, str | Rejected]:
-    """The store's own id of each item: the code itself where it is one, else looked up as a sku, and remembered.
+async def item_ids(shop: Shop, world: World, targets: Sequence[Target]) -> dict[str, str | Rejected]:
+    """The store's own id of each item, by its code: the code where it is one, else looked up, and remembered.
 
-    Raises Failed.
+    A code that is not the sku and is a number is that of a variant, as webhooks call items that have no sku there. Raises Failed.
     """
     known: dict[str, str] = world.memory.setdefault(_ITEMS, {})
     found: dict[str, str | Rejected] = {}
-    unknown = []
-    for code in dict.fromkeys(codes):
+    skus: dict[str, None] = {}
+    variants: dict[str, None] = {}
+    for target in targets:
+        code = target.code
         if code.startswith(GID):
             found[code] = code
         elif code in known:
             found[code] = known[code]
+        elif code != target.sku and code.isascii() and code.isdigit():
+            variants[code] = None
         else:
-            unknown.append(code)
-    for start in range(0, len(unknown), SKUS_PER_QUESTION):
-        asked = unknown[start : start + SKUS_PER_QUESTION]
+            skus[code] = None
+    looked_up = await _by_skus(shop, list(skus)) | await _by_variants(shop, list(variants))
+    known |= {code: id_ for code, id_ in looked_up.items() if isinstance(id_, str)}
+    return found | looked_up
+
+
+async def _by_skus(shop: Shop, skus: Sequence[str]) -> dict[str, str | Rejected]:
+    found: dict[str, str | Rejected] = {}
+    for start in range(0, len(skus), SKUS_PER_QUESTION):
+        asked = skus[start : start + SKUS_PER_QUESTION]
         by_sku = await _looked_up(shop, asked)
         for sku in asked:
             ids = by_sku.get(sku, [])
             if len(ids) == 1:
-                found[sku] = known[sku] = ids[0]
+                found[sku] = ids[0]
             elif ids:
                 found[sku] = Rejected(f"{len(ids)} items of the store have the sku {sku}.", "ambiguous_sku")
             else:
                 found[sku] = Rejected(f"The store has no item with the sku {sku}.", "unknown_item")
     return found
+
+
+async def _by_variants(shop: Shop, numbers: Sequence[str]) -> dict[str, str | Rejected]:
+    if not numbers:
+        return {}
+    asked = {"ids": [VARIANT + number for number in numbers]}
+    nodes = (await shop.ask(documents.ITEMS_BY_VARIANT, asked, documents.ItemsByVariant)).nodes
+    ids = {node.legacy_resource_id: node.inventory_item.id for node in nodes if node is not None}
+    return {
+        number: ids.get(number, Rejected(f"The store has no variant {number}.", "unknown_item"))
+        for number in numbers
+    }
 
 
 def forget(world: World, code: str) -> None:
@@ -103,21 +127,21 @@ async def filed(settings: Settings, lines: AsyncIterator[list[BulkLine]]) -> Asy
     Raises Failed.
     """
     channels = {LOCATION + number: channel for channel, number in settings.shows.items()}
-    skus: dict[str, str] = {}
+    items: dict[str, Item] = {}
     early: list[BulkLine] = []  # before their items
     async for some in lines:
-        skus |= {line.id: line.sku or "" for line in some if line.location is None}
+        items |= {line.id: Item(line.id, line.sku, line.variant) for line in some if line.location is None}
         ours = [line for line in some if line.location is not None and line.location.id in channels]
-        early += [line for line in ours if line.parent not in skus]
-        yield [_level(line, skus, channels) for line in ours if line.parent in skus]
-    yield [_level(line, skus, channels) for line in early]
+        early += [line for line in ours if line.parent not in items]
+        yield [_level(line, items, channels) for line in ours if line.parent in items]
+    yield [_level(line, items, channels) for line in early]
 
 
-def _level(line: BulkLine, skus: Mapping[str, str], channels: Mapping[str, str]) -> Level:
-    if line.parent is None or line.parent not in skus or line.location is None:
+def _level(line: BulkLine, items: Mapping[str, Item], channels: Mapping[str, str]) -> Level:
+    if line.parent is None or line.parent not in items or line.location is None:
         raise not_understood(f"its file has no item for {line.id}", changes=False)
     shown = sum(_named(line.quantities).values())
-    return Level(skus[line.parent], line.parent, shown, channel=channels[line.location.id])
+    return Level(*items[line.parent].names, shown, channel=channels[line.location.id])
 
 
 async def _paged(settings: Settings, shop: Shop) -> AsyncIterator[list[Level]]:
@@ -132,9 +156,7 @@ async def _paged(settings: Settings, shop: Shop) -> AsyncIterator[list[Level]]:
                 raise Failed(Rejected(f"The store has no location {location}.", "unknown_location"))
             levels = found.inventory_levels
             yield [
-                Level(
-                    node.item.sku or "", node.item.id, sum(_named(node.quantities).values()), channel=channel
-                )
+                Level(*node.item.names, sum(_named(node.quantities).values()), channel=channel)
                 for node in levels.nodes
             ]
             if (after := levels.page_info.after) is None:

@@ -13,7 +13,7 @@ rows and documents come from is the reader's business.
 """
 
 from evenstock.core.mapping.documents import DocumentMapper
-from evenstock.core.mapping.form import Control, FileForm, Mapping, Row
+from evenstock.core.mapping.form import Control, FileForm, Full, Mapping, Row
 from evenstock.core.mapping.mapper import SAME_FACT, Mapped, Mapper, Outcome, Rejected, Skipped
 from evenstock.core.mapping.misfit import near
 from evenstock.core.mapping.paths import Document, found_at, pointer_to, steps_of
@@ -26,6 +26,7 @@ __all__ = [
     "Document",
     "DocumentMapper",
     "FileForm",
+    "Full",
     "Mapped",
     "Mapper",
     "Mapping",

@@ -34,6 +34,8 @@ def check(mapping: Mapping) -> None:
             raise Misfit(place, 'a rule has either event = "SaleRecorded.v1" or skip = "the reason".')
         if rule.event is not None:
             _check_event(mapping, rule, rule.event, place)
+        if mapping.full is not None and rule.event not in {None, "StockCounted.v1"}:
+            raise Misfit(place, "a [full] file states what is there: its events are StockCounted.v1.")
 
 
 def _check_file(mapping: Mapping) -> None:

@@ -115,6 +115,17 @@ class Location(Table, frozen=True, kw_only=True):
     region: Identifier | None = None
 
 
+class Full(Table, frozen=True, kw_only=True):
+    """The file states all that there is at each location that it speaks of, at one instant: what it does not name is not there."""
+
+    absent: Literal["keep", "zero"] = (
+        "keep"  # what becomes of items that it does not name; zero: counted as none
+    )
+    absent_max: Annotated[int, msgspec.Meta(ge=0, le=100)] = (
+        10  # per cent of a location's items; where more are absent, the file is not believed and all are kept
+    )
+
+
 class Condition(Table, frozen=True, kw_only=True):
     """Something about one column; several of them must all hold. A number that is empty has no sign."""
 
@@ -161,6 +172,7 @@ class Mapping(Table, frozen=True, kw_only=True):
     key: Key
     items: Items | None = None
     location: tuple[Location, ...] = ()
+    full: Full | None = None
     fields: dict[str, Value] = {}  # of every event
     line: dict[str, Value] = {}  # of every event's line
     rule: tuple[Rule, ...]

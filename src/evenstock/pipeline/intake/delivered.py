@@ -22,6 +22,7 @@ from evenstock.connectors.contract import Delivery, FileSeen, Shelf
 from evenstock.core.errors import Problem, Refusal
 from evenstock.core.mapping import mapper_of
 from evenstock.pipeline.bring import Import, Ledger, bring
+from evenstock.pipeline.census import Census, census_of
 from evenstock.pipeline.connections import Connection
 from evenstock.pipeline.imports import ImportSummary
 from evenstock.pipeline.rejects import RejectFile
@@ -144,7 +145,8 @@ class Taker:
             if problem is None:
                 try:
                     rows = await asyncio.to_thread(count_of, spool, self._mapping, name)
-                    summary = await self._bring(shelf, spool, name, digest)
+                    census = await asyncio.to_thread(census_of, spool, self._mapping, name)
+                    summary = await self._bring(shelf, spool, name, digest, census)
                 except Refusal as refusal:
                     if refusal.problem.meaning.retryable:
                         raise
@@ -159,13 +161,23 @@ class Taker:
         await shelf.move(WORKING, name, day, await _free_name(shelf, day, name))
         log.info("file.done", connection=self._connection.id, file=name, rows=rows)
 
-    async def _bring(self, shelf: Shelf, spool: BinaryIO, name: str, digest: bytes) -> ImportSummary:
+    async def _bring(
+        self, shelf: Shelf, spool: BinaryIO, name: str, digest: bytes, census: Census | None
+    ) -> ImportSummary:
         shown = f"{REJECTS}/{name}.rejects.csv"
         source = opened(spool, self._mapping, name)
         rejects = RejectFile(self._work / f"{digest.hex()}.rejects", source.header, self._mapping.file)
         key = ImportKey(digest, self._mapping_sha256)
         job = Import(
-            name, self._connection.id, key, source, mapper_of(self._mapping), rejects, BATCH_EVENTS, shown
+            name,
+            self._connection.id,
+            key,
+            source,
+            mapper_of(self._mapping),
+            rejects,
+            BATCH_EVENTS,
+            census,
+            shown,
         )
         try:
             summary = await bring(self._ledger, job, say=_unsaid, progress=_unsaid)
@@ -233,6 +245,8 @@ def _outcomes(summary: ImportSummary) -> dict[str, int]:
         "rejected": sum(summary.rejected.values()),
         "skipped": sum(summary.skipped.values()),
         "resumed_after": summary.resumed_after,
+        "zeroed": summary.zeroed,
+        "absent": summary.absent,
     }
     return {outcome: number for outcome, number in counts.items() if number}
 

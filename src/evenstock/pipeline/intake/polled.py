@@ -64,6 +64,7 @@ class Poller:
         self._now = now
         self._answered = answered
         self._named: dict[str, set[str]] = {stream.name: set() for stream in streams}
+        self._stands: dict[str, Stand] = {}  # where streams stand, as long as we know
         self._quiet_until: dict[str, datetime] = {}  # streams for which the system asked us to wait
 
     async def run(self, world: World) -> None:
@@ -89,16 +90,21 @@ class Poller:
     async def _pass(self, world: World, stream: Stream) -> None:
         """Ask for a stream to its end, if it is its turn."""
         number, now = self._connection.connection_id, self._now()
-        async with self._pool.acquire() as db:
-            stand = await polls.stand(db, number, stream.name, stream.begins or now, now)
+        stand = self._stands.get(stream.name)
+        if stand is None:
+            async with self._pool.acquire() as db:
+                stand = await polls.stand(db, number, stream.name, stream.begins or now, now)
+            self._stands[stream.name] = stand
         while self._is_due(stream, stand):
             async with self._pool.acquire() as db:
                 terms = await polls.terms(db, number)
             if not terms.is_asked or opens_at(terms.closed, self._now()) > self._now():
                 return
+            del self._stands[stream.name]  # whatever comes of it, unless it is said below
             moved = await self._page(world, stream, stand)
-            if moved is None:  # another has the connection now
+            if moved is None:  # another has the connection now, or we are to wait
                 return
+            self._stands[stream.name] = moved
             await self._answered()
             await _rest(terms)
             if moved.place.since is None:

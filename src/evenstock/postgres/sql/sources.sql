@@ -27,3 +27,27 @@ select f.file_id, c.id as connection, f.name, f.size, encode(f.sha256, 'hex') as
 from files f join connections c using (connection_id)
 where f.file_id < $1 and ($2::text is null or f.status = $2) and ($3::text is null or c.id = $3)
 order by f.file_id desc limit $4;
+
+-- name: absent
+-- Items of a location without a count of that instant, of which there is or then was something. What moved since then may have been there.
+select i.sku
+from positions p
+join locations l using (location_id)
+join items i using (item_id)
+where l.id = $1
+    and (
+        case $2::text when 'sellable' then p.sellable when 'quarantine' then p.quarantine when 'damaged' then p.damaged
+            else p.sellable + p.quarantine + p.damaged end <> 0
+        or exists (select from movements m where m.item_id = p.item_id and m.location_id = p.location_id and m.occurred_at > $3)
+    )
+    and not exists (select from counts c where c.item_id = p.item_id and c.location_id = p.location_id and c.counted_at = $3 and c.scope = $2)
+order by i.sku;
+
+-- name: counted
+select count(distinct c.item_id) from positions p join locations l using (location_id) join counts c using (item_id, location_id)
+where l.id = $1 and c.counted_at = $3 and c.scope = $2;
+
+-- name: held_at
+-- Lines of an instant that wait for something else than their item: it may be there.
+select count(*) from held_lines h join facts f using (fact_id)
+where f.connection_id = $1 and h.occurred_at = $2 and h.settled_at is null and h.code <> 'stock.unknown_item';
