@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from conftest import owner
 from evenstock.pipeline.apply import Result
 from evenstock.postgres.database import Database
 from hub import Hub, event, hub, line
@@ -182,15 +183,21 @@ async def test_a_refused_event_does_not_spoil_its_batch(database: Database) -> N
         assert await hub_.units(TEE, STORE) == (-2, 0, 0, 0)
 
 
+REFUSES_THE_LAST = """
+create function refuse() returns trigger language plpgsql as $$ begin raise 'the disk is tired'; end $$;
+create trigger refuses before insert on movements for each row when (new.ordinal = 999) execute function refuse();
+"""
+
+
 async def test_a_batch_that_fails_leaves_nothing(database: Database) -> None:
-    async with shop(database) as hub_:
+    async with shop(database) as hub_, owner(database) as db:
         await hub_.apply(receipt("g-1", 5))
         before = await everything(hub_)
-        await hub_.db.execute("set statement_timeout = 1")
-        lines = [line(TEE, 1, str(number)) for number in range(900)]
-        with pytest.raises(asyncpg.QueryCanceledError):
-            await hub_.apply(*(sales(f"s-{number}", lines) for number in range(20)))
-        await hub_.db.execute("set statement_timeout = 0")
+        await db.execute(REFUSES_THE_LAST)
+        lines = [line(TEE, 1, str(number)) for number in range(500)]
+        with pytest.raises(asyncpg.RaiseError):
+            await hub_.apply(sales("s-1", lines), sales("s-2", lines))
+        await db.execute("drop trigger refuses on movements; drop function refuse")
         assert await everything(hub_) == before
 
 
