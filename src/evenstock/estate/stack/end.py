@@ -10,7 +10,6 @@ from evenstock.estate.box.referee import STILL_OPEN, Finding
 from evenstock.estate.hub import Hub
 from evenstock.estate.referee import (
     ASKED_AT_ONCE,
-    TOLD_WITHIN_S,
     Shown,
     believed,
     differences,
@@ -31,6 +30,7 @@ MAY_STAY: Final = STILL_OPEN | {
     "void.before_count",
     "source.clock_off",
 }  # they tell of what is, or was till the last ticket
+HURRIED_S: Final = 2.0  # where something is wrong already, nobody waits for what follows from it
 FINDINGS_MAX: Final = 20  # of one kind
 
 
@@ -71,7 +71,7 @@ class Judge:
         for wrong in differences(should, there):
             self._find("position", str(wrong), wrong.sku, wrong.location)
         await self._claims(skus)
-        within_s = TOLD_WITHIN_S if self.findings else SETTLES_WITHIN_S
+        within_s = HURRIED_S if self.findings else SETTLES_WITHIN_S
         self.checked["numbers of channels"], untrue = await mistold(
             self._hub, shown, channels, should, within_s=within_s
         )

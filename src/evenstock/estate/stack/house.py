@@ -22,6 +22,8 @@ from evenstock.estate.stack.wire import Wire, laid
 SERVERS: Final = 2
 AGENTS_MAX: Final = 2
 READY_WITHIN_S: Final = 60.0
+STARTS_MAX: Final = 10  # of a program that ends while it starts
+START_AGAIN_S: Final = 0.5
 LOOKS_EVERY_S: Final = 0.05
 COMMAND_WITHIN_S: Final = 120.0
 DATABASE_STOPS_WITHIN_S: Final = 3.0
@@ -68,9 +70,19 @@ class House:
             raise NotStarted(f"evenstock {arguments[0]} answered {done.returncode}:\n{said}") from error
 
     async def up(self, program: Program, more: Mapping[str, str] | None = None) -> None:
-        """Start a program, wait until it is ready, and lead to it what leads to it."""
-        program.start(more)
-        url = await asyncio.to_thread(program.address)
+        """Start a program, wait until it listens, and lead to it what leads to it.
+
+        One that gives up because what it needs is away is started again, as any supervisor would. Raises NotStarted.
+        """
+        for left in reversed(range(STARTS_MAX)):
+            program.start(more)
+            try:
+                url = await asyncio.to_thread(program.address)
+                break
+            except NotStarted:
+                if not left:
+                    raise
+                await asyncio.sleep(START_AGAIN_S)
         before = self.addresses.get(program.name)
         self.addresses[program.name] = url
         for wire in self.lines.values():
