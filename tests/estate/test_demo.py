@@ -1,57 +1,15 @@
 """The demo as people start it: a process that shows, proves and tidies up."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-WITHIN_S = 60
+from estate.place import Place, finished
+
 READY_S = 15
-
-
-class Place:
-    """Where a demo may leave things: a home and a folder for temporary things of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.temporary = home / "t"
-        self.temporary.mkdir()
-
-    def start(self, *options: str) -> "subprocess.Popen[str]":
-        environ = {
-            name: value for name, value in os.environ.items() if not name.startswith(("EVENSTOCK_", "XDG_"))
-        }
-        environ |= {
-            "HOME": str(self.home),
-            "TMPDIR": str(self.temporary),
-            "EVENSTOCK_DATABASE_URL": "postgresql://nobody@nowhere/none",
-        }
-        return subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "evenstock", "demo", *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
-        )  # fmt: skip
-
-    def left(self) -> list[str]:
-        """Files in the home, and processes that were told of it or work in it."""
-        return [*(str(path) for path in self.home.rglob("*") if path != self.temporary), *self._processes()]
-
-    def _processes(self) -> list[str]:
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (process / "cmdline").read_bytes().decode(errors="replace")
-                folder = str((process / "cwd").readlink())
-            except OSError:
-                continue  # it has just ended, or is not ours to see
-            if str(self.home) in command or folder.startswith(str(self.home)):
-                found.append(f"{process.name} {command}")
-        return found
 
 
 @pytest.fixture
@@ -59,15 +17,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     one = Place(tmp_path_factory.mktemp("d"))
     yield one
     assert one.left() == []
-
-
-def finished(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    try:
-        out, err = process.communicate(timeout=WITHIN_S)
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        out, err = process.communicate()
-    return process.returncode, out, err
 
 
 def test_it_shows_everything_proves_it_and_leaves_nothing(place: Place) -> None:
@@ -80,6 +29,8 @@ def test_it_shows_everything_proves_it_and_leaves_nothing(place: Place) -> None:
     assert found["verify"]["checked"] > 20
     assert found["truth"]["matched"]
     assert found["truth"]["positions"] > 500
+    assert found["books"]["matched"], found["books"]["differences"]
+    assert found["books"]["postings"] > 50
     assert "$ evenstock why TSH-BLK-M --location 0107" in err
     assert "$ evenstock why TSH-BLK-M --channel click-collect" in err
     _sold_on_the_web(found, err)

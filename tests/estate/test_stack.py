@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from evenstock import clock
+from evenstock.cli.app import app
 from evenstock.core.events import SaleRecorded
 from evenstock.estate.box.estates import ESTATES
 from evenstock.estate.stack import clockwork
@@ -99,6 +101,12 @@ def _counted_later(script: Script, sale: SaleRecorded) -> bool:
             if is_count and any((line.item.sku, data.location) in spots for line in data.lines):
                 return True
     return False
+
+
+def test_a_policy_is_refused_where_the_real_hub_decides() -> None:
+    done = CliRunner().invoke(app, ["simulate", "corner", "--stack", "--policy", "hub-safety"])
+    assert done.exit_code == 2
+    assert "leave --policy out" in done.stderr
 
 
 def test_the_same_seed_writes_the_same_day() -> None:

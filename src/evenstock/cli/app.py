@@ -38,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-demo.register(app)
+app.add_typer(demo.app, name="demo")
 running.register(app)
 importing.register(app)
 config.register(app)

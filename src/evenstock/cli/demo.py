@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
 
 from evenstock import clock
+from evenstock.address import bound
+from evenstock.cli import demo_steer
+from evenstock.cli.demo_control import listening
+from evenstock.cli.demo_erp import SECRET, Erp
 from evenstock.cli.demo_screen import Living, Plain, Screen, summary_in_words, why_in_words
 from evenstock.cli.explained import explanation_in_words
 from evenstock.cli.keys import create_key
@@ -27,8 +32,9 @@ from evenstock.estate.hub import Hub
 from evenstock.estate.plan import Plan
 from evenstock.estate.program import Program
 from evenstock.estate.recorded import Recorded
-from evenstock.estate.referee import Difference, Mistold, believed, differences, mistold
-from evenstock.estate.scenes import WHY_AT, WHY_CHANNEL_AT
+from evenstock.estate.referee import Difference, Mistold, believed, differences, misposted, mistold
+from evenstock.estate.scenes import WHY_AT, WHY_CHANNEL_AT, novelty
+from evenstock.estate.steering import Steering
 from evenstock.pipeline.files import Folder
 from evenstock.postgres.database import Database
 from evenstock.postgres.embedded import joined
@@ -39,13 +45,19 @@ SHOW_S_MIN: Final = 4.0
 SHARED_BUFFERS_MB: Final = 64
 DIFFERENCES_SHOWN: Final = 10
 WHY_LINES: Final = 20
+ACTS_MAX: Final = 1_000  # whose novelties the ERP knows beforehand
+LOOPBACK: Final = "127.0.0.1"
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(demo)
+app = typer.Typer(
+    help="A living estate, nothing to configure; in another terminal: break it, mend it, find what is wrong."
+)
+demo_steer.register(app)
 
 
+@app.callback(invoke_without_command=True)
 def demo(
+    context: typer.Context,
     seconds: Annotated[
         float | None, typer.Option(min=1, help="Stop after so many seconds; without it, run until Ctrl-C.")
     ] = None,
@@ -62,7 +74,9 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the data folder behind.")] = False,
     as_json: Json = False,
 ) -> None:
-    """A living estate, nothing to configure: stores, a web shop and a warehouse against the real hub."""
+    """A living estate, nothing to configure: stores, a web shop, a warehouse and an ERP against the real hub."""
+    if context.invoked_subcommand is not None:
+        return
     began = time.monotonic()
     interruptible()
     environ = {
@@ -75,12 +89,13 @@ def demo(
     with ExitStack() as stack:
         folder = stack.enter_context(own_folder("demo", data, chosen.data.parent, keep=keep))
         stack.callback(deafen)
-        process = stack.enter_context(_hub(folder, port, environ))
+        erp = Erp(stack.enter_context(bound(LOOPBACK, 0)))
+        process = stack.enter_context(_hub(folder, port, environ | SECRET, erp))
         url = stack.enter_context(joined(folder, say, chosen.pg_bin, shared_buffers_mb=SHARED_BUFFERS_MB))
         database = Database(url, chosen.schema)
         address = process.address()
         key = run(create_key(database, "demo", ["*"], device=False))["key"]
-        show = _Show(began, seconds, seed, speed, folder, address, str(key), as_json=as_json)
+        show = _Show(began, seconds, seed, speed, folder, address, str(key), erp, as_json=as_json)
         outcome = show.run()
         deafen()
         process.stop()
@@ -105,10 +120,12 @@ class Outcome(msgspec.Struct, frozen=True):
     undiscovered: int
     told: int
     mistold: list[Mistold]
+    posted: int
+    misposted: list[str]
 
     @property
     def is_wrong(self) -> bool:
-        return bool(self.differences or self.surprises or self.mistold)
+        return bool(self.differences or self.surprises or self.mistold or self.misposted)
 
     def as_json(self, proof: Proof, kept: Path | None) -> dict[str, Any]:
         return {
@@ -125,6 +142,11 @@ class Outcome(msgspec.Struct, frozen=True):
                 "matched": not self.mistold,
                 "numbers": self.told,
                 "differences": [str(each) for each in self.mistold],
+            },
+            "books": {
+                "matched": not self.misposted,
+                "postings": self.posted,
+                "differences": self.misposted,
             },
             "surprises": self.surprises,
             "verify": proof,
@@ -144,6 +166,7 @@ class _Show:
         folder: Path,
         address: str,
         key: str,
+        erp: Erp,
         *,
         as_json: bool,
     ) -> None:
@@ -154,6 +177,7 @@ class _Show:
         self.folder = folder
         self.address = address
         self.key = key
+        self.erp = erp
         self.as_json = as_json
         self.ready_s = 0.0
         self.act_s = SHOW_S if seconds is None else max(SHOW_S_MIN, min(seconds, SHOW_S))
@@ -170,7 +194,7 @@ class _Show:
         stop = stop_on_signals()
         console = err if self.as_json else out
         screen: Screen = Living(console) if console.is_terminal else Plain(console)
-        async with Hub.at(self.address, self.key) as hub:
+        async with Hub.at(self.address, self.key) as hub, self.erp.serving():
             recorded = Recorded(Folder(self.folder, RECORDER).path / RECORDER_FILE)
             drive = Drive(
                 hub,
@@ -181,18 +205,23 @@ class _Show:
                 tell=screen.tell,
                 recorded=recorded,
             )
-            await drive.open_doors()
+            self.erp.knows([*drive.cast.skus, *(novelty(act) for act in range(ACTS_MAX))])
+            await drive.open_doors([self.erp.connection()])
+            steering = Steering(drive, self.erp, time.monotonic, self.seed)
             self.ready_s = time.monotonic() - self.began
             screen.opens(drive, self._welcome(drive.morning))
             opened = time.monotonic()
             with screen:
-                await self._live(drive, screen, stop)
+                async with listening(steering, self.folder, os.getpid()):
+                    await self._live(drive, screen, stop)
+                await steering.mend_all()
                 screen.says("closing: every line comes back, what is still on its way arrives")
                 await drive.drain()
             lasted = time.monotonic() - opened
             should = drive.world.truth.books()
             wrong = differences(should, await believed(hub, drive.skus()))
             told, untrue = await mistold(hub, recorded.shown, channel_master(drive.cast), should)
+            posted, unposted = await misposted(hub, self.erp.state, should)
         numbers = _numbers(drive, lasted)
         return Outcome(
             lasted,
@@ -204,6 +233,8 @@ class _Show:
             drive.world.truth.undiscovered(),
             told,
             untrue,
+            posted,
+            [words for words, _ in unposted],
         )
 
     async def _live(self, drive: Drive, screen: Screen, stop: asyncio.Event) -> None:
@@ -245,6 +276,7 @@ class _Show:
             f"  {program} why {HERO} --channel {COLLECT} {at}",
             f"  {program} why {HERO} --location {self.plan.lead(0)} {at}",
             f"  {program} status {at}",
+            f"  {program} demo break        (stores offline, ERP down, a flash sale …)   {program} demo challenge",
             f"  curl -H 'Authorization: Bearer {self.key}' {self.address}/v1/availability/{HERO}",
             "",
         ]
@@ -304,6 +336,12 @@ def _conclude(outcome: Outcome, proof: Proof, kept: Path | None) -> None:
         out.print(
             f"✓ the last number that the web shop was told is what the hub means and the truth, for each of {outcome.told}"
         )
+    for words in outcome.misposted[:DIFFERENCES_SHOWN]:
+        out.print(f"✕ {words}", markup=False)
+    if outcome.misposted:
+        out.print(f"✕ {len(outcome.misposted)} things in the ERP's books are not what they must be")
+    else:
+        out.print(f"✓ the ERP has each of {outcome.posted} postings once, and by them what the ledger has")
     if kept is not None:
         out.print(f"kept: {_program()} serve --data {_short(kept)}", markup=False)
     out.print(proof.in_words(), markup=False)
@@ -313,8 +351,9 @@ def _conclude(outcome: Outcome, proof: Proof, kept: Path | None) -> None:
 
 
 @contextmanager
-def _hub(folder: Path, port: int, environ: dict[str, str]) -> Iterator[Program]:
-    arguments = ["serve", "--data", str(folder), "--port", str(port)]
+def _hub(folder: Path, port: int, environ: dict[str, str], erp: Erp) -> Iterator[Program]:
+    allowed = f"--outbound-allow={urlsplit(erp.url).netloc}"
+    arguments = ["serve", "--data", str(folder), "--port", str(port), allowed]
     program = Program("The hub", arguments, folder / "hub.log", environ)
     program.start()
     try:

@@ -110,7 +110,7 @@ class _Watcher:
         """Which lines are cut: location, and what of it."""
         plan, at, found = self.drive.plan, self.drive.world_time(), []
         for store in plan.cast.stores:
-            if plan.away_until(store, at) is not None:
+            if plan.away_until(store, at) is not None or self.drive.upsets.offline.get(store) is False:
                 found.append((store, "offline"))
                 continue
             parts = [*(str(number + 1) for number in range(plan.cast.registers)), "office"]

@@ -21,10 +21,12 @@ from evenstock.estate.stack.run import RECORDER, RECORDER_FILE, Plan, Ran, Where
 from evenstock.estate.stack.script import Script, Wrong, write
 from evenstock.estate.stack.told import Timeline
 from evenstock.pipeline.files import Folder
+from evenstock.postgres.embedded import joined
 from evenstock.settings import PREFIX
 
 SPEED: Final = 1_200.0
 ROUND_S: Final = 16.0  # in which every fault happens once
+SHARED_BUFFERS_MB: Final = 64
 FINDINGS_SHOWN: Final = 8
 LINES_SHOWN: Final = 80
 
@@ -96,14 +98,20 @@ def _live(script: Script, plan: Plan, home: Path, to: Path | None, *, has_disks:
         folder = stack.enter_context(own_folder("stack", None, home, keep=False))
         disk = stack.enter_context(_disk(folder / HUB)) if has_disks else None
         stack.callback(deafen)
+        url = stack.enter_context(
+            joined(folder / HUB, say, read_settings().pg_bin, shared_buffers_mb=SHARED_BUFFERS_MB)
+        )
         where = Where(
-            folder=folder, environ=environ, disk=disk, now=clock.now, timeline=timeline, say=say,
+            folder=folder, environ=environ, disk=disk, database_url=url, now=clock.now, timeline=timeline, say=say,
             recorded=lambda data: Folder(data, RECORDER).path / RECORDER_FILE,
         )  # fmt: skip
         if to is not None:
             stack.callback(_keep, folder, to / f"seed-{script.seed}", timeline)
         found = run(ran(script, plan, where))
     interruptible()
+    if to is not None:
+        report = msgspec.json.format(msgspec.json.encode(found))
+        (to / f"seed-{script.seed}" / "report.json").write_bytes(report + b"\n")
     return found
 
 

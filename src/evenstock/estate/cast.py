@@ -27,6 +27,7 @@ COLLECT: Final = "click-collect"  # the channel that sells what lies in a few st
 COLLECT_STORES: Final = 2
 COLLECT_SAFETY: Final = 2  # units of each item that each of them keeps back
 RECORDER: Final = "web-recorder"
+BOOKS: Final = "erp"  # the system that keeps the books
 RECORDER_FILE: Final = "told.jsonl"
 STYLES: Final = (
     ("TSH", "T-shirt", ("BLK", "WHT", "NVY"), ("S", "M", "L", "XL")),

@@ -3,13 +3,14 @@
 import asyncio
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
+from evenstock.estate.actors import POS
 from evenstock.estate.cast import (
     COLLECT,
     HERO,
@@ -28,7 +29,8 @@ from evenstock.estate.plan import Plan
 from evenstock.estate.recorded import Recorded
 from evenstock.estate.shoppers import Shoppers
 from evenstock.estate.tally import Tally
-from evenstock.estate.telling import NAMED, delivered_in_words
+from evenstock.estate.telling import NAMED, delivered_in_words, item_name
+from evenstock.estate.upsets import CODE, Upsets
 from evenstock.estate.world import Said, World
 
 TICK_S: Final = 0.05
@@ -73,6 +75,7 @@ class Drive:
         self.hero: Availability | None = None
         self.recorded = recorded
         self.shown: deque[int] = deque(maxlen=SHOWN)  # what customers of click-and-collect saw of the hero
+        self.upsets = Upsets(speed)
         self.shoppers = Shoppers(hub, self.world, speed, self.wait_s, self._tell_order)
         self._seed = seed
         self._speed = speed
@@ -100,14 +103,17 @@ class Drive:
     def waiting(self, location: str) -> int:
         """Facts of a sender that are on their way, or held back by a line that is cut."""
         queue = self._senders.get(location)
-        return sum(delivery.fact.location == location for _, delivery in self._under_way) + (
-            queue.qsize() if queue else 0
+        return (
+            self.upsets.waiting(location)
+            + sum(delivery.fact.location == location for _, delivery in self._under_way)
+            + (queue.qsize() if queue else 0)
         )
 
-    async def open_doors(self) -> None:
-        """Tell the hub the masters and the morning so far."""
+    async def open_doors(self, books: Sequence[dict[str, Any]] = ()) -> None:
+        """Tell the hub the masters, who keeps books from the first fact on, and the morning so far."""
         await self.hub.add_locations(location_master(self.cast))
         await self.hub.add_items(item_master(self.cast.skus))
+        await self.hub.add_connections(books)
         self._timetable = Timetable(self._now(), self._speed)
         morning = self._carry(self.world.until(0))
         known = [delivery for delivery in morning if delivery.at <= 0]
@@ -167,11 +173,48 @@ class Drive:
                     self._put_under_way(said)
         while self._under_way and self._under_way[0][1].at <= at:
             _, delivery = heapq.heappop(self._under_way)
+            self.upsets.arrived(delivery)
             self._sender(delivery.fact.location).put_nowait(delivery)
 
     def _put_under_way(self, fact: Fact) -> None:
-        for delivery in self._carry([fact]):
+        going = self.upsets.meets(fact)
+        if going is not None:
+            self._deliver(each for delivery in self._carry([going]) for each in self.upsets.also(delivery))
+
+    def _deliver(self, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
             heapq.heappush(self._under_way, (delivery.order, delivery))
+
+    # From outside
+
+    def announce(self, words: str) -> None:
+        """Tell whoever watches."""
+        self._tell(News(self._now(), "note", words))
+
+    def say_again(self) -> None:
+        """The latest facts are sent once more."""
+        self._deliver(self.upsets.said_lately(self.world_time()))
+
+    def reconnect(self, store: str) -> int:
+        """A store that lost its line has it again; how many facts it kept."""
+        kept = self.upsets.reconnect(store, self.world_time())
+        self._deliver(kept)
+        return len(kept)
+
+    async def map_codes(self) -> int:
+        """The tills' codes become known; how many lines had waited for them."""
+        skus = sorted(self.upsets.codes)
+        rows = [row | {"codes": {POS: CODE + row["sku"]}} for row in item_master(skus)]
+        released = await self.hub.add_items(rows) if rows else 0
+        self.tally.released += released
+        return released
+
+    def flash_sale(self, store: str, sku: str, orders: int) -> None:
+        """So many customers at once want one unit each, to be picked up there."""
+        for _ in range(orders):
+            self.world.collect.order(self.world_time(), store, [(sku, 1)])
+
+    # Under way
 
     def _carry(self, said: Sequence[Said]) -> list[Delivery]:
         carried = []
@@ -244,7 +287,7 @@ class Drive:
     def _is_about_shelf(self, fact: Fact) -> bool:
         """Whether it is about an item of the story on a shelf that the web shop promises from, too."""
         return fact.location in self.cast.collect_stores and any(
-            line["item"]["sku"] in STORY for line in fact.data.get("lines", ())[:NAMED]
+            item_name(line) in STORY for line in fact.data.get("lines", ())[:NAMED]
         )
 
     def _tell_order(self, order: Order, words: str) -> None:

@@ -177,11 +177,16 @@ class Hub:
         """POST /v1/locations:batch."""
         await self._call("POST", "/v1/locations:batch", {"locations": list(locations)})
 
+    async def add_connections(self, connections: Sequence[dict[str, Any]]) -> None:
+        """POST /v1/connections:batch."""
+        if connections:
+            await self._call("POST", "/v1/connections:batch", {"connections": list(connections)})
+
     async def add_channels(
         self, connections: Sequence[dict[str, Any]], channels: Sequence[dict[str, Any]]
     ) -> None:
         """POST /v1/connections:batch and /v1/channels:batch."""
-        await self._call("POST", "/v1/connections:batch", {"connections": list(connections)})
+        await self.add_connections(connections)
         await self._call("POST", "/v1/channels:batch", {"channels": list(channels)})
 
     async def reserve(self, wanted: dict[str, Any]) -> Reservation:
@@ -209,6 +214,10 @@ class Hub:
     async def postings(self, status: str) -> list[Posting]:
         """GET /v1/postings: all, `open` ones, or `refused` ones."""
         return await self._every(f"/v1/postings?status={status}", Posting)
+
+    async def resume(self, connection: str) -> None:
+        """POST /v1/connections/{id}:resume."""
+        await self._call("POST", f"/v1/connections/{quote(connection, safe='')}:resume", {})
 
     async def retry_postings(self, connection: str) -> None:
         """POST /v1/postings:retry."""

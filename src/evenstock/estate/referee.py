@@ -6,20 +6,33 @@ It also knows what each channel must have been told at the end: what really lies
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from evenstock.core.ledger import BUCKETS, ZERO, Vector
-from evenstock.estate.hub import Hub
+from evenstock.core.ledger import BUCKETS, INDEX, ZERO, Vector
+from evenstock.estate.hub import Hub, Posting
 from evenstock.estate.truth import SELLABLE, Spot
 
 ASKED_AT_ONCE: Final = 8
 TOLD_WITHIN_S: Final = 15.0  # after the last fact
+POSTED_WITHIN_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.1
+ON_HAND: Final = tuple(INDEX[bucket] for bucket in ("sellable", "quarantine", "damaged"))
 
 
 Shown = Callable[[], Awaitable[Mapping[tuple[str, str], int]]]  # channel and sku → the number that is shown
+
+
+State = Callable[[], Awaitable[Mapping[str, Any]]]  # all that an ERP's sandbox remembers
+
+
+class Wrong(NamedTuple):
+    """Something about an ERP's books that should not be, in words, and the item and location that it is about."""
+
+    words: str
+    about: tuple[str, ...] = ()
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -113,4 +126,50 @@ def _mistold(
         told, meant = there.get((id_, sku)), intended.get(sku)
         if not told == meant == should[sku]:
             wrong.append(Mistold(id_, sku, should[sku], meant, told))
+    return wrong
+
+
+async def misposted(
+    hub: Hub, erp: State, there: Mapping[Spot, Vector], *, within_s: float = POSTED_WITHIN_S
+) -> tuple[int, list[Wrong]]:
+    """How many postings there are, and where an ERP is not what the hub says, once there was time to send them.
+
+    The ERP has every posting once, and by them what the ledger has on hand.
+    """
+    give_up = asyncio.get_running_loop().time() + within_s
+    while True:
+        postings = await hub.postings("all")
+        wrong = _misposted(postings, await erp(), there)
+        if not wrong or asyncio.get_running_loop().time() > give_up:
+            return len(postings), wrong
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _misposted(
+    postings: Sequence[Posting], state: Mapping[str, Any], there: Mapping[Spot, Vector]
+) -> list[Wrong]:
+    kept = {reference: each["answer"] for reference, each in state["kept"].items()}
+    wrong: list[Wrong] = []
+    for posting in postings:
+        if posting.status == "nothing":
+            continue
+        answer = kept.pop(posting.reference, None)
+        if answer is None:
+            wrong.append(
+                Wrong(f"{posting.reference} is {posting.status} here, and the ERP does not have it.")
+            )
+        elif answer.get("document") != posting.document:
+            words = f"{posting.reference} is {posting.document} here, {answer.get('document')} in the ERP."
+            wrong.append(Wrong(words))
+    wrong += [Wrong(f"The ERP has {reference}, and the hub does not.") for reference in kept]
+    posted = {
+        (sku, place): int(Decimal(str(units)))
+        for place, items in state["stock"].items()
+        for sku, units in items.items()
+    }
+    for spot in sorted(there.keys() | posted.keys()):
+        has = sum(there.get(spot, ZERO)[index] for index in ON_HAND)
+        if has != posted.get(spot, 0):
+            words = f"{spot[0]} at {spot[1]}: the ERP has {posted.get(spot, 0)}, the ledger {has}."
+            wrong.append(Wrong(words, spot))
     return wrong

@@ -29,6 +29,11 @@ PROMISED: Final[tuple[tuple[float, int, End], ...]] = (
 )  # the hero, wanted by customers of the web shop at the lead: when, how many, what comes of it
 
 
+def novelty(act: int) -> str:
+    """The item that sells in an act before anybody has put it into the item master."""
+    return f"NEW-{act + 1:03d}-RED"
+
+
 class Storyline:
     """The scenes of each act, planned one act at a time."""
 
@@ -87,7 +92,7 @@ class Storyline:
     def _unknown_item(self, at: int, act: int) -> None:
         """A novelty reaches two stores before it reaches the item master; it sells all the same."""
         world, plan = self.world, self.world.plan
-        sku = f"NEW-{act + 1:03d}-RED"
+        sku = novelty(act)
         for number, location in enumerate((plan.lead(act), plan.paperless(act))):
             store = world.stores[location]
             world.truth.move((sku, location), "supplier", "sellable", 30)

@@ -51,14 +51,19 @@ def delivered_in_words(delivery: Delivery, outcome: str) -> str:
     return words
 
 
+def item_name(line: dict[str, Any]) -> str:
+    """The sku of a line's item, or the code that its till has for it."""
+    return str(line["item"].get("sku") or line["item"]["id"])
+
+
 def _goods(data: dict[str, Any]) -> str:
     lines = data["lines"]
-    named = ", ".join(f"{line['quantity']} × {line['item']['sku']}" for line in lines[:NAMED])
+    named = ", ".join(f"{line['quantity']} × {item_name(line)}" for line in lines[:NAMED])
     return named if len(lines) <= NAMED else f"{named} and {len(lines) - NAMED} more"
 
 
 def _counted(data: dict[str, Any]) -> str:
     lines = data["lines"]
-    found = ", ".join(f"{line['item']['sku']}: {line['quantity']}" for line in lines[:2])
+    found = ", ".join(f"{item_name(line)}: {line['quantity']}" for line in lines[:2])
     rest = len(lines) - 2
     return f"{found} and {rest} more" if rest > 0 else found

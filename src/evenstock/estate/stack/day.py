@@ -53,6 +53,7 @@ class Day:
         self._senders: dict[str, asyncio.Queue[Sent]] = {}
         self._orders: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._adding: dict[str, asyncio.Task[None]] = {}  # items that come late, by sku
         self._fault: BaseException | None = None
 
     @property
@@ -118,7 +119,8 @@ class Day:
     async def _take(self, step: Sent | Added | Asked) -> None:
         match step:
             case Added():
-                self._tasks.append(self._begun(self._add(step.sku), f"item {step.sku}"))
+                self._adding[step.sku] = self._begun(self._add(step.sku), f"item {step.sku}")
+                self._tasks.append(self._adding[step.sku])
             case Sent():
                 self._sender(step.sender).put_nowait(step)
             case Asked():
@@ -194,6 +196,7 @@ class Day:
     async def _do(self, ref: str, command: Command) -> str:
         number = command.reservation_id
         if isinstance(command, Reserve):
+            await self._known(command)
             held = await self._hub.reserve(self._wish(command))
             self.reservations[number] = held.id
             self._timeline.note(
@@ -217,6 +220,12 @@ class Day:
         await self._hub.command(id_, verb, body)
         self._timeline.note(f"{ref}: {verb} {id_}", ref)
         return {"confirm": "confirmed", "allocate": "allocated", "release": "released"}[verb]
+
+    async def _known(self, command: Reserve) -> None:
+        """Nobody is shown an item that the hub does not know yet: who wants one that comes late waits until it is there."""
+        for each in command.asked:
+            if each.sku in self._adding:
+                await self._adding[each.sku]
 
     def _wish(self, command: Reserve) -> dict[str, Any]:
         """As POST /v1/reservations takes it."""

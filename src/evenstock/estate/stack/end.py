@@ -3,13 +3,19 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
-from evenstock.core.ledger import INDEX
+from evenstock.core.ledger import Vector
 from evenstock.estate.box.referee import STILL_OPEN, Finding
 from evenstock.estate.hub import Hub
-from evenstock.estate.referee import ASKED_AT_ONCE, TOLD_WITHIN_S, Shown, believed, differences, mistold
+from evenstock.estate.referee import (
+    ASKED_AT_ONCE,
+    Shown,
+    believed,
+    differences,
+    misposted,
+    mistold,
+)
 from evenstock.estate.stack.day import Day
 from evenstock.estate.stack.house import BOOKS, House
 from evenstock.estate.stack.told import Timeline
@@ -24,10 +30,8 @@ MAY_STAY: Final = STILL_OPEN | {
     "void.before_count",
     "source.clock_off",
 }  # they tell of what is, or was till the last ticket
+HURRIED_S: Final = 2.0  # where something is wrong already, nobody waits for what follows from it
 FINDINGS_MAX: Final = 20  # of one kind
-ON_HAND: Final = tuple(INDEX[bucket] for bucket in ("sellable", "quarantine", "damaged"))
-
-Units = dict[tuple[str, str], int]  # sku, location
 
 
 class Judge:
@@ -67,13 +71,13 @@ class Judge:
         for wrong in differences(should, there):
             self._find("position", str(wrong), wrong.sku, wrong.location)
         await self._claims(skus)
-        within_s = TOLD_WITHIN_S if self.findings else SETTLES_WITHIN_S
+        within_s = HURRIED_S if self.findings else SETTLES_WITHIN_S
         self.checked["numbers of channels"], untrue = await mistold(
             self._hub, shown, channels, should, within_s=within_s
         )
         for mistake in untrue:
             self._find("channel", str(mistake), mistake.sku)
-        await self._books({spot: sum(vector[index] for index in ON_HAND) for spot, vector in there.items()})
+        await self._books(there)
         for trouble in await self._hub.exceptions(closed_too=False):
             if trouble.code not in MAY_STAY:
                 self._find("open", f"{trouble.code} is still open: {trouble.words}")
@@ -101,36 +105,15 @@ class Judge:
 
         await asyncio.gather(*(ask(sku) for sku in sorted(skus)))
 
-    async def _books(self, on_hand: Mapping[Spot, int]) -> None:
+    async def _books(self, there: Mapping[Spot, Vector]) -> None:
         """The ERP has every posting once, and by them what the ledger has."""
-        postings = await self._hub.postings("all")
-        self.checked["postings"] = len(postings)
-        state = await self._house.control(BOOKS, "state", None, "GET")
-        kept = {reference: each["answer"] for reference, each in state["kept"].items()}
-        for posting in postings:
-            if posting.status == "nothing":
-                continue
-            answer = kept.pop(posting.reference, None)
-            if answer is None:
-                self._find(
-                    "books", f"{posting.reference} is {posting.status} here, and the ERP does not have it."
-                )
-            elif answer.get("document") != posting.document:
-                self._find(
-                    "books",
-                    f"{posting.reference} is {posting.document} here, {answer.get('document')} in the ERP.",
-                )
-        for reference in kept:
-            self._find("books", f"The ERP has {reference}, and the hub does not.")
-        posted = {
-            (sku, place): int(Decimal(str(units)))
-            for place, items in state["stock"].items()
-            for sku, units in items.items()
-        }
-        for spot in sorted(on_hand.keys() | posted.keys()):
-            if on_hand.get(spot, 0) != posted.get(spot, 0):
-                words = f"{spot[0]} at {spot[1]}: the ERP has {posted.get(spot, 0)}, the ledger {on_hand.get(spot, 0)}."
-                self._find("books", words, *spot)
+
+        async def state() -> Any:
+            return await self._house.control(BOOKS, "state", None, "GET")
+
+        self.checked["postings"], wrong = await misposted(self._hub, state, there)
+        for words, about in wrong:
+            self._find("books", words, *about)
 
     async def _verify(self) -> None:
         proof = await asyncio.to_thread(self._house.evenstock, "verify", "--data", str(self._house.data))

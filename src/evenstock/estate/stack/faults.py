@@ -8,12 +8,12 @@ from typing import Final, Literal, NamedTuple
 from evenstock.estate.chance import stream
 from evenstock.estate.program import Program
 from evenstock.estate.stack import clockwork
-from evenstock.estate.stack.house import BOOKS, DATABASE, FRONT, SHOP, House
+from evenstock.estate.stack.house import BOOKS, DATABASE, FRONT, SHOP, TO_DATABASE, House
 from evenstock.estate.stack.told import Timeline
 from evenstock.estate.stack.wire import Wire
 
 Kind = Literal[
-    "server killed", "server frozen", "database killed", "database restarted", "line cut", "line silent", "line slow",
+    "server killed", "server frozen", "database killed", "database restarted", "database line cut", "database answers lost", "line cut", "line silent", "line slow",
     "answers lost", "shop misbehaves", "shop line cut", "shop killed", "books closed", "books line cut", "agent killed",
     "agent line cut", "agent clock wrong", "server clock wrong", "disk full",
 ]  # fmt: skip
@@ -22,6 +22,8 @@ KINDS: Final[dict[Kind, str]] = {
     "server frozen": "SIGSTOP of a server: it goes on as if no time had passed",
     "database killed": "kill -9 of every process of the database",
     "database restarted": "the database server stops and is started again",
+    "database line cut": "the line between a server and the database breaks",
+    "database answers lost": "what the database answers to a server is lost after it was done: even to a commit",
     "line cut": "connections to the hub break, and none gets through",
     "line silent": "connections to the hub stay, and nothing comes through",
     "line slow": "every packet to and from the hub is late",
@@ -37,6 +39,7 @@ KINDS: Final[dict[Kind, str]] = {
     "server clock wrong": "a server of the hub is started again with a clock a minute behind, then with the right one",
     "disk full": "not a block more can be written on the disk of the database",
 }
+TO_A_DATABASE: Final = ("database line cut", "database answers lost")
 LASTS_S: Final = (0.8, 2.5)  # of the wall's clock
 SLOW_S: Final = 0.15
 ANSWERS_LOST: Final = 6
@@ -89,6 +92,8 @@ class Faults:
         if first in {"server", "agent"}:
             among = self._house.servers if first == "server" else self._house.agents
             return among[int(trouble.luck * len(among))].name
+        if trouble.kind in TO_A_DATABASE:
+            return TO_DATABASE
         return {"shop": SHOP, "books": BOOKS, "database": DATABASE, "disk": DATABASE}.get(first, FRONT)
 
     async def _do(self, trouble: Trouble, whom: str) -> None:  # noqa: C901, PLR0912 - one case for each kind
@@ -104,13 +109,13 @@ class Faults:
             case "database restarted":
                 house.hit_database(signal.SIGINT)
                 await asyncio.sleep(lasts_s)
-            case "line cut" | "shop line cut" | "books line cut" | "agent line cut":
+            case "database line cut" | "line cut" | "shop line cut" | "books line cut" | "agent line cut":
                 await self._hurt(house.lines[whom], lasts_s, Wire.cut)
             case "line silent":
                 await self._hurt(house.lines[whom], lasts_s, Wire.silence)
             case "line slow":
                 await self._hurt(house.lines[whom], lasts_s, _slow)
-            case "answers lost":
+            case "database answers lost" | "answers lost":
                 await self._hurt(house.lines[whom], lasts_s, _lose)
             case "shop misbehaves":
                 await house.control(SHOP, "faults", {"rates": SHOP_RATES, "retry_after_s": 1}, "PUT")

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import aiohttp
 import msgspec
@@ -22,6 +22,8 @@ from evenstock.estate.stack.wire import Wire, laid
 SERVERS: Final = 2
 AGENTS_MAX: Final = 2
 READY_WITHIN_S: Final = 60.0
+STARTS_MAX: Final = 10  # of a program that ends while it starts
+START_AGAIN_S: Final = 0.5
 LOOKS_EVERY_S: Final = 0.05
 COMMAND_WITHIN_S: Final = 120.0
 DATABASE_STOPS_WITHIN_S: Final = 3.0
@@ -29,6 +31,7 @@ SHOP: Final = "shop"
 BOOKS: Final = "books"
 FRONT: Final = "front"
 DATABASE: Final = "database"
+TO_DATABASE: Final = "line to the database"  # of the last server; the others have it at hand
 HUB: Final = "hub"  # the folder of its data, on a disk of its own where there is one
 SECRETS: Final = {"SHOP_TOKEN": "sandbox", "SHOP_SECRET": "hush", "ERP_TOKEN": "sandbox"}
 
@@ -42,6 +45,7 @@ class House:
         self.disk = disk
         self.environ = dict(environ) | SECRETS
         self.key = ""
+        self.ends_database = True  # nobody else uses it
         self.servers: list[Program] = []
         self.agents: list[Program] = []
         self.sandboxes: dict[str, Program] = {}
@@ -68,9 +72,19 @@ class House:
             raise NotStarted(f"evenstock {arguments[0]} answered {done.returncode}:\n{said}") from error
 
     async def up(self, program: Program, more: Mapping[str, str] | None = None) -> None:
-        """Start a program, wait until it is ready, and lead to it what leads to it."""
-        program.start(more)
-        url = await asyncio.to_thread(program.address)
+        """Start a program, wait until it listens, and lead to it what leads to it.
+
+        One that gives up because what it needs is away is started again, as any supervisor would. Raises NotStarted.
+        """
+        for left in reversed(range(STARTS_MAX)):
+            program.start(more)
+            try:
+                url = await asyncio.to_thread(program.address)
+                break
+            except NotStarted:
+                if not left:
+                    raise
+                await asyncio.sleep(START_AGAIN_S)
         before = self.addresses.get(program.name)
         self.addresses[program.name] = url
         for wire in self.lines.values():
@@ -127,7 +141,8 @@ class House:
         """Everything we started ends, those last without which others cannot."""
         for program in (*self.agents, *self.servers, *self.sandboxes.values()):
             program.stop()
-        self._end_database()
+        if self.ends_database:
+            self._end_database()
 
     def _end_database(self) -> None:
         """It ends with its last user; unless that user was killed before it could see to it."""
@@ -171,10 +186,20 @@ def children(of: int) -> list[int]:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, environ: Mapping[str, str], agents: int, disk: SmallDisk | None, *, servers: int = SERVERS
+    folder: Path,
+    environ: Mapping[str, str],
+    agents: int,
+    disk: SmallDisk | None,
+    *,
+    servers: int = SERVERS,
+    database_url: str | None = None,
 ) -> AsyncIterator[House]:
-    """A house in which everything runs. Raises NotStarted."""
+    """A house in which everything runs. With the URL of its database, the last server reaches it by a line of ours.
+
+    Raises NotStarted.
+    """
     house = House(folder, environ, disk)
+    house.ends_database = database_url is None
     async with AsyncExitStack() as stack:
         stack.callback(house.stop)
         numbers = range(1, agents + 1)
@@ -185,7 +210,8 @@ async def opened(
             *(f"{end}-{number}" for end in ("agent", "tills") for number in numbers),
         ):
             house.lines[name] = await stack.enter_async_context(laid(name))
-        await together(_sandboxes(house), _hub(house, servers))
+        far = None if database_url is None else await _lay_to_database(house, database_url, stack)
+        await together(_sandboxes(house), _hub(house, servers, far))
         await _agents(house, agents)
         yield house
 
@@ -198,13 +224,31 @@ async def _sandboxes(house: House) -> None:
         house.lines[name].leads_to = [house.addresses[name]]
 
 
-async def _hub(house: House, servers: int) -> None:
+async def _lay_to_database(house: House, url: str, stack: AsyncExitStack) -> str:
+    """A line between the sockets of the database and one of ours; the URL that leads through it."""
+    (near,) = parse_qs(urlsplit(url).query)["host"]
+    door = _door(near)
+    ours = house.folder / "line"
+    ours.mkdir(mode=0o700)
+    wire = laid(TO_DATABASE, [f"unix:{door}"], ours / door.name)
+    house.lines[TO_DATABASE] = await stack.enter_async_context(wire)
+    return url.replace(quote(near, safe="/"), quote(str(ours), safe="/"))
+
+
+def _door(folder: str) -> Path:
+    """The database's socket."""
+    (door,) = Path(folder).glob(".s.PGSQL.*[0-9]")
+    return door
+
+
+async def _hub(house: House, servers: int, far: str | None) -> None:
     """The first server makes the database; the others join it."""
     allowed = [f"--outbound-allow={urlsplit(house.lines[name].url).netloc}" for name in (SHOP, BOOKS)]
     for number in range(1, servers + 1):
         name = f"server-{number}"
         arguments = ["serve", "--data", str(house.data), "--port", "0", *allowed]
-        house.servers.append(Program(name, arguments, house.folder / f"{name}.log", house.environ))
+        more = {"EVENSTOCK_DATABASE_URL": far} if far is not None and number == servers else {}
+        house.servers.append(Program(name, arguments, house.folder / f"{name}.log", house.environ | more))
     await house.up(house.servers[0])
     await together(_key(house), *(house.up(server) for server in house.servers[1:]))
     for server in house.servers:

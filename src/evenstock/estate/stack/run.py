@@ -64,6 +64,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     say: Callable[[str], None]
     timeline: Timeline
     disk: SmallDisk | None = None
+    database_url: str | None = None  # of the hub's database, which then runs already
 
 
 async def ran(script: Script, plan: Plan, where: Where) -> Ran:
@@ -72,7 +73,14 @@ async def ran(script: Script, plan: Plan, where: Where) -> Ran:
     agents = min(plan.agents, len(script.places))
     async with AsyncExitStack() as stack:
         house = await stack.enter_async_context(
-            opened(where.folder, where.environ, agents, where.disk, servers=plan.servers)
+            opened(
+                where.folder,
+                where.environ,
+                agents,
+                where.disk,
+                servers=plan.servers,
+                database_url=where.database_url,
+            )
         )
         hub = await stack.enter_async_context(Hub.at(house.lines[FRONT].url, house.key))
         doors = {

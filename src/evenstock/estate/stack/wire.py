@@ -1,8 +1,9 @@
-"""A line of TCP through our hands: it can be cut, fall silent, be slow, and lose an answer that was given."""
+"""A line through our hands, of TCP or between sockets of this machine: it can be cut, fall silent, be slow, and lose an answer that was given."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ class Wire:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.leads_to: list[str] = []  # URLs
+        self.leads_to: list[str] = []  # URLs; `unix:` and a path for a socket of this machine
         self.is_cut = False  # who is on the way is lost, and nobody gets through
         self.delay_s = 0.0  # of each block of bytes, either way
         self.lose_answers = 0  # so many of the next, after the other side has given them
@@ -92,6 +93,8 @@ class Wire:
             at = urlsplit(self.leads_to[self._turn % len(self.leads_to)])
             try:
                 async with asyncio.timeout(CONNECTS_WITHIN_S):
+                    if at.scheme == "unix":
+                        return await asyncio.open_unix_connection(at.path)
                     return await asyncio.open_connection(at.hostname, at.port)
             except OSError:  # nobody there, or in time
                 continue
@@ -116,12 +119,15 @@ class Wire:
 
 
 @asynccontextmanager
-async def laid(name: str, leads_to: Sequence[str] = ()) -> AsyncIterator[Wire]:
-    """A wire that listens at a port of its own."""
+async def laid(name: str, leads_to: Sequence[str] = (), at: Path | None = None) -> AsyncIterator[Wire]:
+    """A wire that listens at a port of its own, or at a socket in the file system."""
     wire = Wire(name)
     wire.leads_to = list(leads_to)
-    server = await asyncio.start_server(wire.carry, LOOPBACK, 0)
-    wire.port = server.sockets[0].getsockname()[1]
+    if at is None:
+        server = await asyncio.start_server(wire.carry, LOOPBACK, 0)
+        wire.port = server.sockets[0].getsockname()[1]
+    else:
+        server = await asyncio.start_unix_server(wire.carry, at)
     try:
         yield wire
     finally:
