@@ -54,7 +54,6 @@ def test_a_day_under_every_fault_ends_in_an_exact_state() -> None:
     for kind in KINDS:
         said = ("clock" in kind and "clocks" in left_out) or (kind == "disk full" and kind in left_out)
         assert (run["faults"].get(kind, 0) > 0) is not said, kind
-    assert run["answers_lost"] > 0
     assert run["answers"]["duplicate"] > 0
     assert run["answers"]["kept"] > 0  # store agents had their part
     assert run["orders"]["reserved"] > 20

@@ -22,6 +22,7 @@ from evenstock.estate.upsets import CODE, REMEMBERED, Upsets
 
 WITHIN_S = 60.0
 MEMORY_MB = 600
+USUALLY_AGAIN = 0.05  # of the facts of a demo that nobody breaks, at most
 
 
 @pytest.fixture
@@ -98,7 +99,8 @@ def test_what_is_broken_is_seen_and_what_is_mended_leaves_no_trace(place: Place)
     for what in ("truth", "told", "books"):
         assert found[what]["matched"], found[what]
     assert found["facts"]["held_lines"] == found["facts"]["released_lines"] > 0
-    assert found["facts"]["duplicates_ignored"] > 200
+    facts = found["facts"]
+    assert facts["duplicates_ignored"] > USUALLY_AGAIN * facts["applied"]
 
 
 def _hears_nobody_else(show: Show) -> None:
