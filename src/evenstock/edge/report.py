@@ -14,7 +14,6 @@ from evenstock.edge.opening import NAME
 
 LOCK: Final = "agent.lock"
 REJECTED_SHOWN: Final = 20
-SILENT_MAX: Final = timedelta(minutes=10)  # without an answer of the hub, before somebody should look
 
 
 class NoAgent(Exception):  # noqa: N818 - it names what is wrong

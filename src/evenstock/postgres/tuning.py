@@ -26,8 +26,8 @@ fsync = on
 full_page_writes = on
 synchronous_commit = on
 
-# Checkpoints far apart: after each, the first change of a page writes the whole page. Not compressed: with the one algorithm that
-# comes along, that costs a long ledger nearly half of its pace, to save a fifteenth of what is written.
+# Checkpoints far apart: after each, the first change of a page writes the whole page. Not compressed: the one algorithm that comes
+# along, pglz, took two fifths of the pace of a ledger of ten million movements for as long as most changes were first ones.
 wal_compression = off
 max_wal_size = 8GB
 min_wal_size = 1GB

@@ -9,7 +9,6 @@ from typing import Final, Literal
 
 Origin = Literal["fact", "reservation", "message"]
 
-TAG_DIGITS: Final = 16
 _FIRST: Final[dict[Origin, int]] = {"fact": 0, "reservation": 8, "message": 12}
 _SHIFT: Final = 60  # bits below the first digit
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final, Literal
 
 from evenstock.core.reservations import Answer, Command, Refused
-from evenstock.estate.box.agenda import MS, SECOND
+from evenstock.estate.box.agenda import MS
 from evenstock.estate.box.hub import Arrived
 from evenstock.estate.box.lines import TIMEOUT, Line
 from evenstock.estate.box.told import Told
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from evenstock.estate.box.box import Box
 
 GATHERED: Final = 500 * MS  # while which events become one batch
-SWEPT: Final = 5 * SECOND  # after its time, at most, a hold is ended
 
 Crash = Literal["before_commit", "after_commit"]
 Waiting = tuple[Line, list[Told], int]

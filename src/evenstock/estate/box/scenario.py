@@ -8,7 +8,6 @@ import msgspec
 from evenstock.estate.box.history import History
 
 DEPOT: Final = "dc"
-EVERY_DAY: Final = (1,) * 24
 
 
 class Stores(msgspec.Struct, frozen=True, kw_only=True):
