@@ -4,11 +4,12 @@ Orders are asked for in the order in which they changed; of each, the fulfilment
 order whose note was edited brings nothing new.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from evenstock.connectors.calling import not_understood
 from evenstock.connectors.contract import Arrived, Failed, Polled, Question, Rejected, Stream, World
@@ -21,6 +22,8 @@ from evenstock.connectors.shopify.documents import (
     FulfilmentAsked,
     Page,
     RefundAsked,
+    RefundedLines,
+    ShippedLines,
 )
 from evenstock.connectors.shopify.polled import FULFILMENT, REFUND, UNLISTED
 from evenstock.connectors.shopify.settings import Settings
@@ -30,6 +33,9 @@ ORDERS: Final = "orders"
 LINE_PAGES_MAX: Final = 50  # further ones of one fulfilment or refund
 PATIENCE_S: Final = 40.0  # that one page may wait for points: half of a page is of no use
 END: Final = Page(has_next_page=False)  # where its pages ended is no part of a message
+
+Lines = TypeVar("Lines", ShippedLines, RefundedLines)
+Found = TypeVar("Found")
 
 
 def streams(settings: Settings) -> Sequence[Stream]:
@@ -82,53 +88,59 @@ async def _whole(shop: Shop, listed: ChangedOrder) -> ChangedOrder:
 
 async def _fulfilments(shop: Shop, ids: Sequence[str]) -> list[FulfilmentAsked]:
     """These fulfilments with all of their lines; one that is gone is left out."""
+
+    async def rest(id_: str, after: str) -> ShippedLines:
+        asked = {"id": id_, "after": after}
+        found = (
+            await shop.ask(documents.LINES_OF_FULFILMENT, asked, documents.LinesOfFulfilment)
+        ).fulfillment
+        return _there(id_, found).fulfillment_line_items
+
     nodes = (await shop.ask(documents.FULFILMENTS, {"ids": list(ids)}, documents.Fulfilments)).nodes
-    found = []
-    for node in nodes:
-        if node is None:
-            continue
-        lines, page = list(node.fulfillment_line_items.nodes), node.fulfillment_line_items.page_info
-        for _ in range(LINE_PAGES_MAX):
-            if page.after is None:
-                break
-            asked = {"id": node.id, "after": page.after}
-            rest = (
-                await shop.ask(documents.LINES_OF_FULFILMENT, asked, documents.LinesOfFulfilment)
-            ).fulfillment
-            if rest is None:
-                raise not_understood(f"{node.id} is there and is not", changes=False)
-            lines += rest.fulfillment_line_items.nodes
-            page = rest.fulfillment_line_items.page_info
-        _ended(node.id, page)
-        found.append(msgspec.structs.replace(node, fulfillment_line_items=documents.ShippedLines(lines, END)))
-    return found
+    return [
+        replace(node, fulfillment_line_items=await _all_lines(node.id, node.fulfillment_line_items, rest))
+        for node in nodes
+        if node is not None
+    ]
 
 
 async def _refunds(shop: Shop, ids: Sequence[str]) -> list[RefundAsked]:
     """These refunds with all of their lines; one that is gone is left out."""
+
+    async def rest(id_: str, after: str) -> RefundedLines:
+        asked = {"id": id_, "after": after}
+        found = (await shop.ask(documents.LINES_OF_REFUND, asked, documents.LinesOfRefund)).refund
+        return _there(id_, found).refund_line_items
+
     nodes = (await shop.ask(documents.REFUNDS, {"ids": list(ids)}, documents.Refunds)).nodes
-    found = []
-    for node in nodes:
-        if node is None:
-            continue
-        lines, page = list(node.refund_line_items.nodes), node.refund_line_items.page_info
-        for _ in range(LINE_PAGES_MAX):
-            if page.after is None:
-                break
-            asked = {"id": node.id, "after": page.after}
-            rest = (await shop.ask(documents.LINES_OF_REFUND, asked, documents.LinesOfRefund)).refund
-            if rest is None:
-                raise not_understood(f"{node.id} is there and is not", changes=False)
-            lines += rest.refund_line_items.nodes
-            page = rest.refund_line_items.page_info
-        _ended(node.id, page)
-        found.append(msgspec.structs.replace(node, refund_line_items=documents.RefundedLines(lines, END)))
+    return [
+        replace(node, refund_line_items=await _all_lines(node.id, node.refund_line_items, rest))
+        for node in nodes
+        if node is not None
+    ]
+
+
+def _there(id_: str, found: Found | None) -> Found:
+    """What was there a moment ago. Raises Failed."""
+    if found is None:
+        raise not_understood(f"{id_} is there and is not", changes=False)
     return found
 
 
-def _ended(id_: str, page: Page) -> None:
-    if page.after is not None:
+async def _all_lines(id_: str, first: Lines, rest: Callable[[str, str], Awaitable[Lines]]) -> Lines:
+    """The lines that came first, and those of the further pages.
+
+    Raises Failed where they do not end, and what `rest` raises.
+    """
+    lines: Lines = first
+    for _ in range(LINE_PAGES_MAX):
+        if (after := lines.page_info.after) is None:
+            break
+        more: Lines = await rest(id_, after)
+        lines = replace(more, nodes=[*lines.nodes, *more.nodes])
+    if lines.page_info.after is not None:
         raise Failed(Rejected(f"The lines of {id_} do not end.", "endless"))
+    return replace(lines, page_info=END)
 
 
 def _message(kind: str, id_: str, told: msgspec.Struct) -> Arrived:
