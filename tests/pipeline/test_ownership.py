@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from books import Accountant, accountant
 from channel import Teller, teller
 from evenstock.postgres import masters, owners
@@ -92,6 +94,67 @@ async def test_a_copy_of_a_sale_is_voided_and_its_exception_closes(database: Dat
         assert await sells(shop, "S-1", "pos-old") == "ownership.other"
         void = {"target": "S-1", "goods": "never_left"}
         assert await shop.answers(event("void", "V-1", shop.now, void, source="pos-old")) == ["applied"]
+        assert (await left(shop), await shop.open_exceptions()) == (10, [])
+
+
+async def voids(shop: Hub, id_: str, source: str, of: str, goods: str = "never_left") -> str:
+    """Take back what pos-nl sold."""
+    void = {"target": {"source": "pos-nl", "id": of}, "goods": goods}
+    (answer,) = await shop.answers(event("void", id_, shop.now - timedelta(minutes=30), void, source=source))
+    return answer
+
+
+async def test_a_void_of_the_owners_sale_by_another_waits_and_moves_nothing(database: Database) -> None:
+    async with two_tills(database) as shop:
+        await claim(shop, ("store_sales", "default", "pos-nl"))
+        assert await sells(shop, "S-1", "pos-nl") == "applied"
+        assert await voids(shop, "V-1", "pos-old", "S-1") == "ownership.other"
+        assert await left(shop) == 9
+        assert await shop.open_exceptions() == [("ownership.other", "owner:store_sales:A:pos-old")]
+
+
+@pytest.mark.parametrize(("goods", "sellable"), [("never_left", 10), ("came_back", 9)])
+async def test_a_void_that_waited_takes_effect_once_its_source_is_right(
+    database: Database, goods: str, sellable: int
+) -> None:
+    async with two_tills(database) as shop:
+        await claim(shop, ("store_sales", "default", "pos-nl"))
+        assert await sells(shop, "S-1", "pos-nl") == "applied"
+        assert await sells(shop, "S-2", "pos-old") == "ownership.other"
+        assert await voids(shop, "V-1", "pos-old", "S-1", goods) == "ownership.other"
+        assert await claim(shop, ("store_sales", "default", None)) == 2
+        assert await left(shop) == sellable - 1, "less the copy that waited, too"
+        assert await shop.open_exceptions() == []
+
+
+async def test_a_void_that_waited_is_late_when_the_owner_takes_the_sale_back(database: Database) -> None:
+    async with two_tills(database) as shop:
+        await claim(shop, ("store_sales", "default", "pos-nl"))
+        assert await sells(shop, "S-1", "pos-nl") == "applied"
+        assert await voids(shop, "V-1", "pos-old", "S-1") == "ownership.other"
+        assert await voids(shop, "V-2", "pos-nl", "S-1") == "applied"
+        assert (await left(shop), await shop.open_exceptions()) == (10, [])
+        assert await claim(shop, ("store_sales", "default", None)) == 0
+        assert await left(shop) == 10
+
+
+async def test_a_void_that_came_before_the_owners_sale_waits_when_it_comes(database: Database) -> None:
+    async with two_tills(database) as shop:
+        await claim(shop, ("store_sales", "default", "pos-nl"))
+        assert await voids(shop, "V-1", "pos-old", "S-1") == "parked"
+        assert await sells(shop, "S-1", "pos-nl") == "applied"
+        assert await left(shop) == 9
+        assert await shop.open_exceptions() == [("ownership.other", "owner:store_sales:A:pos-old")]
+
+
+async def test_of_two_voids_that_waited_the_first_takes_effect_once(database: Database) -> None:
+    async with two_tills(database) as shop:
+        await shop.connections("pos-third")
+        await claim(shop, ("store_sales", "default", "pos-nl"))
+        assert await sells(shop, "S-1", "pos-nl") == "applied"
+        assert await voids(shop, "V-1", "pos-old", "S-1") == "ownership.other"
+        assert await voids(shop, "V-2", "pos-third", "S-1") == "ownership.other"
+        await claim(shop, ("store_sales", "default", None))
         assert (await left(shop), await shop.open_exceptions()) == (10, [])
 
 

@@ -34,7 +34,7 @@ from evenstock.core.events import (
 from evenstock.core.ledger import KnownLine, Move, Scope, moves_for
 from evenstock.core.masters import Item, Location, Masters
 from evenstock.core.names import internal_id
-from evenstock.core.owning import withheld
+from evenstock.core.owning import Withheld, withheld
 from evenstock.core.quantity import Factor, Quantity, units
 from evenstock.core.tracing.ids import trace_id_of
 
@@ -290,14 +290,19 @@ def _location(
 
 
 def _is_not_its_to_say(fact: Fact, masters: Masters, here: Location, wanted: Collection[int]) -> bool:
-    """Whether a sale waits because another system is right about sales there (D8); warehouses sell only where one says so."""
-    if here.type not in STORES and ("store_sales", here.id) not in masters.claims:
-        return False
-    why = withheld(masters.claims, "store_sales", here.id, fact.source)
+    """Whether a sale waits because another system is right about sales there; warehouses sell only where one says so."""
+    why = sale_withheld(masters, here, fact.source)
     if why is None:
         return False
     fact.held += [HeldLine(index, why.code, why.subject, why.detail, "/source") for index in wanted]
     return True
+
+
+def sale_withheld(masters: Masters, here: Location, author: str) -> Withheld | None:
+    """Why a sale there is not this source's to report, nor another's sale its to take back (D8); None when it is."""
+    if here.type not in STORES and ("store_sales", here.id) not in masters.claims:
+        return None
+    return withheld(masters.claims, "store_sales", here.id, author)
 
 
 def _unknown_item(index: int, ref: ItemRef, source: str) -> HeldLine:

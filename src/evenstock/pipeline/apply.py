@@ -342,7 +342,7 @@ def _answer(fact: Fact, entry: Incoming, draft: Draft, done: Done) -> Result:
         return Result(fact.key, _IGNORED[reason], trace, reason, problem.meaning.title + ".", problem.pointer)
     held = [
         HeldAnswer(
-            entry.event.data.lines[line.index].line,  # type: ignore[union-attr]  # only lines are held
+            "" if fact.target is not None else entry.event.data.lines[line.index].line,  # type: ignore[union-attr]
             line.code,
             line.pointer,
             line.detail,

@@ -1,15 +1,17 @@
-"""Held lines whose master has come are booked, in the order in which they happened (D5)."""
+"""Held lines whose master has come are booked, in the order in which they happened (D5); held voids take effect."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 
 from evenstock.core.booking import CountEntry
 from evenstock.core.errors import Refusal
 from evenstock.core.events import Event, ItemRef
-from evenstock.core.intake import Fact, HeldLine, prepare
+from evenstock.core.intake import Fact, HeldLine, is_void, prepare
 from evenstock.core.masters import Masters
 from evenstock.core.reading import read_stored
-from evenstock.core.voids import came_back
+from evenstock.core.voids import VOID_TYPES, came_back
+from evenstock.pipeline import voids
 from evenstock.pipeline.apply import ATTEMPTS_MAX, Memory
 from evenstock.pipeline.draft import Changed, Draft, MissingPositions, finish
 from evenstock.postgres import exceptions, ledger, waiting
@@ -33,7 +35,7 @@ async def release(db: Connection, memory: Memory, subjects: Sequence[str], now: 
     while True:
         lines, number, cursor = await _with_patience(db, memory, waiting_subjects, cursor, now)
         booked += number
-        if lines < LINES_MAX:
+        if not lines:
             return booked
 
 
@@ -57,16 +59,21 @@ async def _release_some(
         head = await ledger.begin(db)
         if head.version != memory.masters.version:
             raise Changed
-        rows = await exceptions.releasable(db, subjects, cursor, LINES_MAX)
+        rows = _alike(await exceptions.releasable(db, subjects, cursor, LINES_MAX))
         if not rows:
             return 0, 0, cursor
         draft = Draft(head, memory.masters.version)
         draft.sources = {connection_id: id_ for id_, connection_id in memory.masters.connections.items()}
         facts = await _facts(db, memory.masters, rows)
-        await _collect(db, draft, facts)
+        await _collect(db, draft, memory.masters, facts)
         await finish(db, draft, now)
     last = rows[-1]
     return len(rows), len(draft.settled), (last.occurred_at, last.fact_id, last.line_index)
+
+
+def _alike(rows: Sequence[ReleasableLine]) -> list[ReleasableLine]:
+    """The first of them up to where voids and other lines change over: a void finds its target as an earlier batch left it."""
+    return list(takewhile(lambda row: (row.type in VOID_TYPES) == (rows[0].type in VOID_TYPES), rows))
 
 
 async def _facts(
@@ -86,7 +93,8 @@ async def _facts(
             for field in ("location", "from_", "to")
             if isinstance(name := getattr(data, field, None), str)
         )
-        refs += [(found[0].connection_id, data.lines[line.line_index].item) for line in found]  # type: ignore[union-attr]
+        if not is_void(events[fact_id]):
+            refs += [(found[0].connection_id, data.lines[line.line_index].item) for line in found]  # type: ignore[union-attr]
     await stored_masters.read_missing(db, masters, refs, names)
     facts = []
     for fact_id, found in by_fact.items():
@@ -109,7 +117,9 @@ def _prepared(event: Event, line: ReleasableLine, indexes: set[int], masters: Ma
             only=only,
         )
 
-    known_lines = event.data.lines  # type: ignore[union-attr]  # only lines are held
+    if is_void(event):
+        return lines(indexes)
+    known_lines = event.data.lines  # type: ignore[union-attr]  # all but voids have lines
     held: list[HeldLine] = []
     good = set(indexes)
     for index in sorted(indexes):
@@ -127,7 +137,11 @@ def _prepared(event: Event, line: ReleasableLine, indexes: set[int], masters: Ma
     return fact
 
 
-async def _collect(db: Connection, draft: Draft, facts: Sequence[tuple[Fact, set[int]]]) -> None:
+async def _collect(
+    db: Connection, draft: Draft, masters: Masters, facts: Sequence[tuple[Fact, set[int]]]
+) -> None:
+    if facts[0][0].target is not None:
+        await voids.take_up(db, draft, masters, [fact for fact, _ in facts])
     voided = await waiting.voided(db, [fact.fact_id for fact, _ in facts])
     counted = [(fact, count) for fact, _ in facts for count in fact.counts]
     ids = await ledger.new_count_ids(db, len(counted)) if counted else []
@@ -135,15 +149,16 @@ async def _collect(db: Connection, draft: Draft, facts: Sequence[tuple[Fact, set
         CountEntry(count_id, fact, count) for count_id, (fact, count) in zip(ids, counted, strict=True)
     ]
     for fact, indexes in facts:
-        draft.work.add(fact)
+        if fact.target is None:
+            draft.work.add(fact)
+            draft.held += [(fact, line) for line in fact.held]
         if fact.order is not None and fact.moves:
             draft.shipped.append(fact)
-        draft.held += [(fact, line) for line in fact.held]
         draft.unsettled += [(fact.fact_id, index) for index in sorted(indexes)]
         still = {line.index for line in fact.held}
         draft.settled += [(fact.fact_id, index) for index in sorted(indexes - still)]
         void = voided.get(fact.fact_id)
-        if void is None:
+        if void is None and fact.target is None:
             draft.unvoided.append(fact.fact_id)
         if void is not None and void.goods == "came_back":
             draft.work.entries += came_back(void.void_fact_id, void.occurred_at, fact.moves)

@@ -1,18 +1,19 @@
 """Facts that speak of other facts: voids take effect at their target's instant (C9), returns look for their sale.
 
-Whatever comes first waits for the other (`awaiting`); when both are there, they are booked as if they had come together.
+Whatever comes first waits for the other (`awaiting`); when both are there, they are booked as if they had come together. A void of
+another's sale waits, too, where its source is not right about sales there (D8).
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from evenstock.core.booking import CountEntry, Entry
-from evenstock.core.events import ReturnReceived, TransferReceived, TransferShipped
-from evenstock.core.intake import Fact, TransferLeg, prepare
+from evenstock.core.events import ReturnReceived, SaleRecorded, TransferReceived, TransferShipped
+from evenstock.core.intake import Fact, HeldLine, TransferLeg, prepare, sale_withheld
 from evenstock.core.ledger import Move
 from evenstock.core.masters import Masters
 from evenstock.core.reading import read_stored
-from evenstock.core.voids import TRANSFER_TYPES, came_back, negative, refusal, reverse
+from evenstock.core.voids import SALE_TYPE, TRANSFER_TYPES, came_back, negative, refusal, reverse
 from evenstock.pipeline.draft import Draft
 from evenstock.postgres import exceptions, ledger, masters, waiting
 from evenstock.postgres.database import Connection
@@ -46,6 +47,16 @@ async def relate(db: Connection, draft: Draft, known: Masters, counts: Sequence[
         await relation.meet(entry)
     await relation.forget_returns()
     draft.work.counts = relation.counts
+
+
+async def take_up(db: Connection, draft: Draft, known: Masters, held: Sequence[Fact]) -> None:
+    """Voids that waited for who owns sales to be settled: they take effect now, or wait under what is true now."""
+    wanted = {key for void in held if (key := _target_key(void, known)) is not None}
+    relation = _Relation(db, draft, known, {}, await ledger.stored(db, wanted), draft.work.counts)
+    await relation.load_voided()
+    for void in held:
+        await relation.void(void)
+    await relation.forget_returns()
 
 
 def _target_key(fact: Fact, known: Masters) -> FactKey | None:
@@ -135,8 +146,11 @@ class _Relation:
         if reason := refusal(void.goods, target_type, is_voided=target_id in self.voided):
             self._ignore(void, reason)
             return
+        if await self._is_not_its_to_say(void, own, stored):
+            return
         assert void.goods is not None  # noqa: S101 - only voids come here
         self.voided.add(target_id)
+        await self._forget_rivals(void)
         self.draft.voids.append((target_id, void.fact_id, void.goods))
         if stored is not None:  # what another writer books of it, or takes of it, meanwhile
             self.draft.unvoided.append(target_id)
@@ -162,6 +176,33 @@ class _Relation:
             self.draft.work.legs += [negative(leg) for leg in own.legs]
         elif stored is not None and stored.type in TRANSFER_TYPES:
             self.draft.work.legs += [negative(leg) for leg in await self._legs(stored, moves)]
+
+    async def _is_not_its_to_say(self, void: Fact, own: Fact | None, stored: StoredFact | None) -> bool:
+        """Whether a void of another's sale waits, because its source is not right about sales there (D8)."""
+        target = own or stored
+        assert target is not None  # noqa: S101 - it was found
+        if not self.masters.claims or target.type != SALE_TYPE or target.connection_id == void.connection_id:
+            return False
+        sale = read_stored(target.body)
+        assert isinstance(sale, SaleRecorded)  # noqa: S101 - its type said so
+        await masters.read_missing(self.db, self.masters, [], [sale.data.location])
+        here = self.masters.locations.get(sale.data.location)
+        why = sale_withheld(self.masters, here, void.source) if here is not None else None
+        if why is None:
+            return False
+        self.draft.statuses[void.fact_id] = ("held", None)
+        void.held = [HeldLine(0, why.code, why.subject, why.detail, "/data/target")]
+        self.draft.held.append((void, void.held[0]))
+        return True
+
+    async def _forget_rivals(self, void: Fact) -> None:
+        """Other voids of the same fact that waited to be allowed are late now."""
+        if not self.masters.claims or void.target is None:
+            return
+        for fact_id in await exceptions.held_voids(self.db, void.target.source, void.target.id):
+            if fact_id != void.fact_id:
+                self.draft.statuses[fact_id] = ("ignored", "void.repeated")
+                self.draft.dropped.append(fact_id)
 
     async def _void_counts(self, void: Fact, target_id: int, own: Fact | None) -> None:
         if own is None:

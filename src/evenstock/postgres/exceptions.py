@@ -46,6 +46,7 @@ class ReleasableLine(msgspec.Struct, frozen=True):
     exception_id: int
     connection_id: int
     key: str
+    type: str
     body: str
     received_at: datetime
     occurred_at: datetime
@@ -109,6 +110,11 @@ async def drop(db: Connection, fact_ids: Sequence[int], now: datetime, ledger_se
 async def unsettled_lines(db: Connection, fact_id: int) -> list[tuple[int, int]]:
     """The lines of a fact that still wait: (fact_id, line_index)."""
     return [(fact_id, row["line_index"]) for row in await db.fetch(SQL.unsettled_lines, fact_id)]
+
+
+async def held_voids(db: Connection, source: str, key: str) -> list[int]:
+    """Voids of this fact of another source that wait for who owns sales to be settled: their fact_id."""
+    return [row["fact_id"] for row in await db.fetch(SQL.held_voids, source, key)]
 
 
 async def are_unsettled(db: Connection, lines: Sequence[tuple[int, int]]) -> bool:

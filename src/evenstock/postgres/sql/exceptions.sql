@@ -26,7 +26,7 @@ where held_lines.settled_at is null;
 -- name: lines_to_release
 -- Lines that wait for one of these subjects, oldest first. Nothing is locked: that they still wait is asked again with the
 -- ledger's order held, under which alone held lines change.
-select h.fact_id, h.line_index, h.subject, h.exception_id, f.connection_id, f.key, f.body, f.received_at, h.occurred_at
+select h.fact_id, h.line_index, h.subject, h.exception_id, f.connection_id, f.key, f.type, f.body, f.received_at, h.occurred_at
 from held_lines h join facts f using (fact_id)
 where h.subject = any ($1::text[]) and h.settled_at is null and (h.occurred_at, h.fact_id, h.line_index) > ($2, $3, $4)
 order by h.occurred_at, h.fact_id, h.line_index
@@ -35,6 +35,14 @@ limit $5;
 -- name: unsettled_lines
 -- The lines of a fact that still wait.
 select line_index from held_lines where fact_id = $1 and settled_at is null order by line_index;
+
+-- name: held_voids
+-- Voids of this fact that wait for who owns sales to be settled.
+select h.fact_id
+from held_lines h join facts f using (fact_id)
+where h.settled_at is null and h.code in ('ownership.other', 'ownership.disputed') and f.type = 'FactVoided.v1'
+    and f.body::json #>> '{data,target,source}' = $1 and f.body::json #>> '{data,target,id}' = $2
+order by 1;
 
 -- name: count_unsettled
 select count(*) from json_to_recordset($1::json) as n(a bigint, i integer)
