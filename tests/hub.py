@@ -66,7 +66,7 @@ class Hub:
         factors = {uom: Factor(number) for uom, number in uoms.items()}
         rows: list[dict[str, Any]] = [
             {
-                "sku": sku, "name": None, "base_uom": "EA", "scale": scale, "gtins": [], "codes": {}, "uoms": factors,
+                "sku": sku, "name": None, "base_uom": "EA", "scale": scale, "gtins": [], "codes": {}, "uoms": factors, "value": None,
             }
             for sku in skus
         ]  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -64,6 +65,50 @@ async def test_an_exception_names_the_number_the_units_at_stake_and_what_happens
     assert closed["detail"] == "0107, A: less than zero."
 
 
+async def test_an_exception_says_what_is_at_stake_in_money_where_a_units_value_is_known(
+    door: Door, database: Database
+) -> None:
+    await door.know("A", "B")
+    answer = await door.post("/v1/items:batch", {"items": [worth("A", "19.95")]})
+    assert answer.status == 200, answer.raw
+    await door.report(receipt("r", "A", 2), sale("s", "A", 5), sale("t", "B", 1))
+    without, with_ = await shown(door, code="stock.negative")
+    assert (with_["units"], with_["money"]) == (3, {"amount": Decimal("59.85"), "currency": "EUR"})
+    assert (without["units"], without["money"]) == (1, None)
+    at = ("--database-url", database.url, "--schema", database.schema)
+    assert "3 units · 59.85 EUR" in (await evenstock("exceptions", "show", with_["id"], *at))[1]
+    await door.know("A")
+    assert (await shown(door, code="stock.negative"))[1]["money"] is not None, (
+        "who does not say a value leaves it"
+    )
+
+
+def worth(sku: str, amount: str | int, currency: str = "EUR") -> dict[str, Any]:
+    return {"sku": sku, "value": {"amount": amount, "currency": currency}}
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "pointer"),
+    [
+        ("-0.01", "EUR", "/items/0/value/amount"), ("1e9", "EUR", "/items/0/value/amount"),
+        (10**15, "EUR", "/items/0/value/amount"), ("1", "euro", "/items/0/value/currency"),
+    ],
+)  # fmt: skip
+async def test_a_value_that_is_none_is_refused_and_the_item_is_not_made(
+    door: Door, amount: str | int, currency: str, pointer: str
+) -> None:
+    answer = await door.post("/v1/items:batch", {"items": [worth("V", amount, currency)]})
+    assert (answer.status, answer.body["code"], answer.body["pointer"]) == (422, "request.malformed", pointer)
+    assert (await door.get("/v1/availability/V")).status == 404
+
+
+async def test_a_missing_number_is_said_to_be_perhaps_lost(door: Door) -> None:
+    await door.know("A", "B")
+    await door.report(sale("s", "A") | {"sequence": "1"}, sale("t", "A") | {"sequence": "3"})
+    (gap,) = await shown(door, code="source.sequence_gap")
+    assert (gap["data_safe"], gap["safe"]) == (False, "Perhaps: these tickets were not received.")
+
+
 OPENED = re.compile(r"(?:Cause|HeldLine)\(\s*(?:line\.index|index)?,?\s*\"([a-z_]+\.[a-z_]+)\"")
 
 
@@ -80,6 +125,7 @@ def test_every_cause_that_can_open_has_words() -> None:
     }  # from SQL, or by constants
     assert opened <= set(ABOUT) <= set(MEANINGS)
     for code, about in ABOUT.items():
+        assert about.data_safe is not about.safe.startswith("Perhaps"), code
         for words in (about.safe, about.next):
             assert words.endswith("."), code
             assert len(words.split()) <= 25, code

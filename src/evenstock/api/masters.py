@@ -11,7 +11,7 @@ from evenstock.api.operation import Call, Operation, read_body, respond
 from evenstock.core.errors import Refusal
 from evenstock.core.events import Identifier, Text
 from evenstock.core.exact_json import escape
-from evenstock.core.quantity import Factor, read_factor
+from evenstock.core.quantity import Amount, Factor, read, read_factor
 from evenstock.core.reading import BATCH_EVENTS_MAX, is_identifier
 from evenstock.pipeline.authority import check_author
 from evenstock.pipeline.hub import Hub
@@ -19,6 +19,13 @@ from evenstock.postgres import masters
 
 BATCH_MAX = BATCH_EVENTS_MAX
 FACTOR_MAX = 10**18  # of a numerator or denominator: they are kept as bigint
+
+
+class Worth(msgspec.Struct, frozen=True, kw_only=True):
+    """What one base unit is worth to the retailer: what exceptions count what is at stake with. It moves no stock."""
+
+    amount: Amount
+    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]  # ISO 4217
 
 
 class ItemInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +38,7 @@ class ItemInput(msgspec.Struct, frozen=True, kw_only=True):
     gtins: Annotated[list[Identifier], msgspec.Meta(max_length=100)] = []
     uoms: dict[Identifier, Annotated[str, msgspec.Meta(max_length=40)] | int] = {}
     codes: dict[Identifier, Identifier] = {}
+    value: Worth | None = None
 
 
 class ItemBatch(msgspec.Struct, frozen=True):
@@ -145,8 +153,19 @@ def _item(item: ItemInput, index: int) -> dict[str, Any]:
         "scale": item.scale,
         "gtins": item.gtins,
         "codes": item.codes,
+        "value": None if item.value is None else _worth(item.value, pointer),
         "uoms": {uom: _factor(str(text), f"{pointer}/uoms/{escape(uom)}") for uom, text in item.uoms.items()},
     }
+
+
+def _worth(value: Worth, pointer: str) -> tuple[str, str]:
+    try:
+        amount = read(value.amount)
+    except ValueError as error:
+        raise Refusal("request.malformed", f"{error}.", f"{pointer}/value/amount") from None
+    if amount.digits < 0:
+        raise Refusal("request.malformed", "A unit is worth nothing or more.", f"{pointer}/value/amount")
+    return str(amount), value.currency
 
 
 def _factor(text: str, pointer: str) -> Factor:

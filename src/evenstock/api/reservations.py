@@ -12,7 +12,7 @@ from evenstock.api.operation import JSON, TEXT, Call, Operation, Parameter, quer
 from evenstock.core.errors import Refusal
 from evenstock.core.events import IDENTIFIER_MAX, Identifier, ItemRef, Text
 from evenstock.core.names import internal_id
-from evenstock.core.quantity import PATTERN, Quantity, read
+from evenstock.core.quantity import Amount, Quantity, read
 from evenstock.core.reading import is_identifier
 from evenstock.core.reservations import Confirm, Release, ReservationTold, told
 from evenstock.core.tracing.ids import derived
@@ -21,8 +21,6 @@ from evenstock.postgres import promises
 
 LINES_MAX: Final = 500
 EXPIRES_IN_MAX_S: Final = 366 * 86_400
-
-Amount = Annotated[str, msgspec.Meta(pattern=PATTERN)] | int
 
 
 class Fulfil(msgspec.Struct, frozen=True):

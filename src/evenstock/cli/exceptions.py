@@ -192,6 +192,7 @@ def _show(found: Attended) -> None:
         f"{found.lines:,} lines of {found.facts:,} events" if found.lines else "",
         f"{found.messages:,} messages" if found.messages else "",
         f"{found.units} units" if found.units is not None else "",
+        f"{found.money.amount:,.2f} {found.money.currency}" if found.money is not None else "",
     ]
     rows = (
         ("at stake", " · ".join(each for each in waits if each)),

@@ -9,12 +9,16 @@ import msgspec
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a person must know of a cause before deciding. `waits`: it ends by itself, most of the time."""
+    """What a person must know of a cause before deciding.
+
+    `waits`: it ends by itself, most of the time. `data_safe`: all that was said of it is kept here, or waits where it is.
+    """
 
     grouped_by: str
     safe: str
     next: str
     waits: bool = False
+    data_safe: bool = True
 
 
 _HELD: Final = "No. The lines wait as they were sent; the rest of each ticket is booked."
@@ -76,6 +80,7 @@ ABOUT: Final[dict[str, About]] = {
     ),
     "source.sequence_gap": About(
         "one stream of numbers", "Perhaps: these tickets were not received.", "It ends when the missing numbers arrive.",
+        data_safe=False,
     ),
     "event.key_reused": About(
         "one key of one source", "No. The first stands, the others are kept here.",

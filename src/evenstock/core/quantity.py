@@ -7,6 +7,7 @@ checked by pattern before anything converts it, so that `1e2000000` costs nothin
 import re
 from decimal import Decimal
 from functools import lru_cache
+from typing import Annotated
 
 import msgspec
 
@@ -16,6 +17,7 @@ DECIMALS_MAX = 6
 DIGITS_MAX = 15
 UNITS_MAX = 10**12  # of one line, in units
 PATTERN = rf"^-?(0|[1-9][0-9]{{0,{DIGITS_MAX - 1}}})(\.[0-9]{{1,{DECIMALS_MAX}}})?$"
+Amount = Annotated[str, msgspec.Meta(pattern=PATTERN)] | int  # as a request holds one, still unread
 _LITERAL = re.compile(
     rf"-?(?:0|[1-9][0-9]{{0,{DIGITS_MAX - 1}}})(?:\.([0-9]{{1,{DECIMALS_MAX}}}))?", re.ASCII
 )

@@ -24,11 +24,18 @@ ALIKE_MAX: Final = 20
 State = Literal["new", "ongoing", "escalating", "regressed", "waiting", "resolving", "ignored", "resolved"]
 
 
+class Money(msgspec.Struct, frozen=True):
+    """An amount in a currency (ISO 4217)."""
+
+    amount: Decimal
+    currency: str
+
+
 class ExceptionRow(msgspec.Struct, frozen=True):
     """Something that a person must decide: its cause, what waits under it, what is at stake, and what to do.
 
-    `units` are those at stake, in the item's base unit or as the held lines say; `data_safe` and `safe` say whether anything is
-    lost, `next` what happens by itself; `hits` counts how often the cause was met.
+    `units` are those at stake, in the item's base unit or as the held lines say; `money` is what they are worth, where the items are
+    known and each has a value, all in one currency; `data_safe` and `safe` say whether anything is lost, `next` what happens by itself; `hits` counts how often the cause was met.
     """
 
     id: str
@@ -46,6 +53,7 @@ class ExceptionRow(msgspec.Struct, frozen=True):
     facts: int
     messages: int
     units: Decimal | None
+    money: Money | None
     data_safe: bool
     safe: str
     next: str
@@ -155,7 +163,8 @@ def _exception(row: Any) -> ExceptionRow:
         facts=row["facts"],
         messages=row["messages"],
         units=None if units is None else plain_decimal(units),
-        data_safe=True,
+        money=None if row["worth"] is None else Money(plain_decimal(row["worth"]), row["currency"]),
+        data_safe=cause.data_safe,
         safe=cause.safe,
         next=cause.next,
         grouped_by=cause.grouped_by,

@@ -68,7 +68,7 @@ async def add_masters(
 def _item(item: dict[str, Any], known: Any) -> dict[str, Any]:
     """The item to write: one that is known keeps its unit and scale."""
     kept = {} if known["base_uom"] is None else {"base_uom": known["base_uom"], "scale": known["scale"]}
-    return {"name": None, "gtins": [], "codes": {}, "uoms": {}} | item | kept
+    return {"name": None, "gtins": [], "codes": {}, "uoms": {}, "value": None} | item | kept
 
 
 async def close_mended(db: Connection, code: str, prefix: str, still: Sequence[str], now: datetime) -> None:

@@ -77,7 +77,7 @@ async def add_connections(db: Connection, ids: Sequence[str], connector: str, no
 async def upsert_items(db: Connection, items: Sequence[dict[str, Any]], now: datetime) -> list[str]:
     """Make or change items in one transaction; return the subjects under which lines may have waited for them.
 
-    Each item: sku, name, base_uom, scale, gtins, codes (by connection), uoms (Factor by name).
+    Each item: sku, name, base_uom, scale, gtins, codes (by connection), uoms (Factor by name), value (amount, currency) or None.
     Raises Refusal `item.scale_changed`, `item.code_taken`.
     """
     by_sku = {item["sku"]: item for item in items}
@@ -92,7 +92,11 @@ async def upsert_items(db: Connection, items: Sequence[dict[str, Any]], now: dat
                     f"/items/{list(by_sku).index(row['sku'])}",
                 )
         rows = tuples(
-            ("s", "n", "u", "d"), ((i["sku"], i["name"], i["base_uom"], i["scale"]) for i in by_sku.values())
+            ("s", "n", "u", "d", "v", "c"),
+            (
+                (i["sku"], i["name"], i["base_uom"], i["scale"], *(i["value"] or (None, None)))
+                for i in by_sku.values()
+            ),
         )
         ids = {row["sku"]: row["item_id"] for row in await db.fetch(SQL.upsert_items, rows, now)}
         uoms = [

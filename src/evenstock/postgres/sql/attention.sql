@@ -4,7 +4,7 @@
 -- Newest first, each with what waits under it and its state: the first of these that fits. $5 now, $6 causes that mostly end by
 -- themselves, $7 only these, $8 only of this state, $9 only of this owner.
 with seen as (
-    select e.*, c.id as source, i.sku, i.scale, l.id as location, w.lines, w.facts, coalesce(y.units, w.units) as held_units, w.oldest_at, w.newest_at, m.messages,
+    select e.*, c.id as source, i.sku, i.scale, i.unit_value, i.value_currency, l.id as location, w.lines, w.facts, coalesce(y.units, w.units) as held_units, y.worth as posted_worth, y.currency as posted_currency, w.oldest_at, w.newest_at, m.messages,
         o.orders, p.closed_at as regressed_at,
         case e.code
             when 'stock.negative' then -least(s.sellable, s.quarantine, s.damaged)
@@ -44,7 +44,9 @@ with seen as (
             and t.item_id = e.item_id and t.to_location_id = e.location_id
     ) as z on true
     left join lateral (
-        select sum(abs(b.units) / power(10::numeric, t.scale)) as units
+        select sum(abs(b.units) / power(10::numeric, t.scale)) as units, min(t.value_currency) as currency,
+            case when count(t.value_currency) = count(*) and count(distinct t.value_currency) = 1
+                then sum(abs(b.units) / power(10::numeric, t.scale) * t.unit_value) end as worth
         from postings q join posting_lines b using (posting_id) join items t on t.item_id = b.item_id left join postings r on r.posting_id = b.carried_by
         where e.closed_at is null and e.code like 'posting.%' and q.connection_id = e.connection_id and (q.refused_code is not null or q.is_late or q.status = 'partly')
             and case e.code
@@ -72,7 +74,8 @@ with seen as (
     where e.exception_id < $1 and ($2 or e.closed_at is null) and ($3::text is null or e.code = $3)
         and ($7::bigint[] is null or e.exception_id = any ($7)) and ($9::text is null or e.owner = $9)
 )
-select * from seen where $8::text is null or state = $8
+select *, coalesce(posted_worth, short_by * unit_value) as worth, coalesce(posted_currency, value_currency) as currency
+from seen where $8::text is null or state = $8
 order by exception_id desc
 limit $4;
 

@@ -32,10 +32,11 @@ insert into connections (id, connector, created_at) select x, $2, $3 from unnest
 on conflict (id) do nothing;
 
 -- name: upsert_items
-insert into items (sku, name, base_uom, scale, created_at)
-select s, n, u, coalesce(d, 0), $2 from json_to_recordset($1::json) as t(s text, n text, u text, d smallint)
+insert into items (sku, name, base_uom, scale, unit_value, value_currency, created_at)
+select s, n, u, coalesce(d, 0), v, c, $2 from json_to_recordset($1::json) as t(s text, n text, u text, d smallint, v numeric, c text)
 order by s
-on conflict (sku) do update set name = coalesce(excluded.name, items.name), base_uom = excluded.base_uom, scale = excluded.scale
+on conflict (sku) do update set name = coalesce(excluded.name, items.name), base_uom = excluded.base_uom, scale = excluded.scale,
+    unit_value = coalesce(excluded.unit_value, items.unit_value), value_currency = coalesce(excluded.value_currency, items.value_currency)
 returning item_id, sku;
 
 -- name: lock_items
