@@ -23,7 +23,12 @@ def until(seconds: float) -> Iterator[None]:
         _ends.reset(token)
 
 
+def left() -> float:
+    """How many seconds are left to begin in; without end where nobody waits."""
+    ends = _ends.get()
+    return float("inf") if ends is None else max(0.0, ends - time.monotonic())
+
+
 def is_over() -> bool:
     """Whether it is too late to begin anything."""
-    ends = _ends.get()
-    return ends is not None and time.monotonic() >= ends
+    return left() == 0

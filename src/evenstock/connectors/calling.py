@@ -13,6 +13,7 @@ from evenstock.connectors.contract import (
     Failure,
     NotAllowed,
     NotSent,
+    NotYet,
     Rejected,
     Reply,
     ReplyCut,
@@ -51,6 +52,8 @@ async def call(  # noqa: PLR0913 - the parts of a request
         )
     except NotAllowed as error:
         raise Failed(Unauthorized(_cut(str(error)))) from error
+    except NotYet as error:
+        raise Failed(RetryLater(_cut(str(error)), error.after_s, "busy")) from error
     except NotSent as error:
         raise Failed(RetryLater(_cut(str(error)))) from error
     except ReplyCut as error:

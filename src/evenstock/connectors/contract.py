@@ -421,6 +421,14 @@ class NotAllowed(NotSent):
     """No request left us, and none will: the operator does not allow this address. A person must mend the settings."""
 
 
+class NotYet(NotSent):
+    """No request left us: the operator's limit of calls to this system leaves no turn before `after_s` seconds."""
+
+    def __init__(self, words: str, after_s: float) -> None:
+        super().__init__(words)
+        self.after_s = after_s
+
+
 class ReplyCut(Exception):  # noqa: N818 - it names what happened
     """The request left and no whole answer came: it may have been done."""
 
@@ -428,7 +436,7 @@ class ReplyCut(Exception):  # noqa: N818 - it names what happened
 class Http(Protocol):
     """The one guarded way out. It follows no redirect and keeps to the addresses and sizes that the operator allows.
 
-    A reply of any status is a reply. Raises NotSent, NotAllowed, ReplyCut.
+    A reply of any status is a reply. Raises NotSent, NotAllowed, NotYet, ReplyCut.
     """
 
     def request(

@@ -9,6 +9,7 @@ from evenstock.connectors.contract import World
 from evenstock.core.errors import Refusal
 from evenstock.outbound import Outbound
 from evenstock.pipeline.files import Folder, Folders
+from evenstock.pipeline.pace import Paced
 from evenstock.pipeline.vault import Vault
 from evenstock.postgres.database import Pool
 
@@ -26,6 +27,8 @@ class Worlds:
         folders: Sequence[Path] = (),
     ) -> None:
         self._secrets = _Secrets(pool, vault, now)
+        self._pool = pool
+        self._now = now
         self._data = data
         self._allow = allow
         self._folders = Folders(data, folders)
@@ -40,7 +43,7 @@ class Worlds:
             await known[2].close()
         http = Outbound(self._allow)
         world = World(
-            http=http,
+            http=Paced(http, self._pool, connection, self._now),
             files=Folder(self._data, connection),
             secrets=self._secrets,
             folder=self._folders.folder,

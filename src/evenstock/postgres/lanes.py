@@ -172,3 +172,16 @@ async def wake(db: Db, connection: str, now: datetime) -> None:
 async def is_troubled(db: Db, connection_id: int) -> bool:
     """Whether an exception about a single number of this connection is open."""
     return bool(await db.fetchval(SQL.troubled, connection_id))
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """When a connection may be called, and whether that turn was taken for us."""
+
+    at: datetime
+    is_ours: bool
+
+
+async def take_turn(db: Db, connection: str, now: datetime, until: datetime) -> Turn:
+    """The next turn to call a connection, if it comes by `until`; at once where it has no limit."""
+    row = await db.fetchrow(SQL.take_turn, connection, now, until)
+    return Turn(now, is_ours=True) if row is None else Turn(row["at"], row["is_ours"])

@@ -136,6 +136,19 @@ returning e.channel_id, e.item_id, coalesce(e.refused_version = e.version, false
 -- How a connection answered as a whole: failures in a row, when it may be asked again, why not at all, and the budget for retries.
 update lanes set failures = $3, not_before = $4, paused = $5, per_s = $6, retries = $7 where connection_id = $1 and fence = $2 returning fence;
 
+-- name: take_turn
+-- The next free turn of a connection that has a limit of calls, taken if it comes by $3.
+with limited as (
+    select connection_id, make_interval(secs => 1 / calls_per_s) as gap from connections where id = $1 and calls_per_s is not null
+), taken as (
+    insert into turns as t (connection_id, free_at) select connection_id, $2::timestamptz + gap from limited
+    on conflict (connection_id) do update set free_at = greatest(t.free_at, $2::timestamptz) + (select gap from limited)
+    where t.free_at <= $3
+    returning free_at
+)
+select coalesce(k.free_at - l.gap, t.free_at) as at, k.free_at is not null as is_ours
+from limited l left join taken k on true left join turns t using (connection_id);
+
 -- name: rest
 -- A connection is closed: nobody asks it before it opens.
 update lanes set not_before = $3, leased_until = $4 where connection_id = $1 and fence = $2;
