@@ -1,17 +1,23 @@
 """Whoever works may die after any statement: done again, it ends as if nothing had happened (fault F1)."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from books import TAG, accountant
 from channel import teller
 from crashing import Crashing, CrashingPool, Life, swept
 from evenstock.connectors.erp_rest import connector as erp
+from evenstock.core.mapping import Full
 from evenstock.core.reading import Received, read_event
 from evenstock.core.replaying import Wanted
-from evenstock.pipeline import replay
-from evenstock.pipeline.apply import Incoming, Memory, apply
+from evenstock.pipeline import absent, replay
+from evenstock.pipeline.absent import Absent, Source
+from evenstock.pipeline.apply import Incoming, Memory, Result, apply
+from evenstock.pipeline.census import Census
 from evenstock.pipeline.dispatch import Dispatcher
 from evenstock.pipeline.expose import expose
 from evenstock.pipeline.postings import post
@@ -84,6 +90,55 @@ async def test_a_release_that_dies_anywhere_books_the_line_once(database: Databa
             await shop.release(subjects)
             assert await shop.units(f"SKU-{number}", "A") == (-2, 0, 0, 0)
             assert await shop.open_exceptions("stock.unknown_item") == []
+
+        assert await swept(prepare, dying, after) > FEW
+
+
+async def test_a_full_file_that_dies_anywhere_counts_what_it_lacks_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(absent, "AT_ONCE", 1)  # so that it dies between two batches, too
+    async with hub(database, "wms") as shop, database.pool() as pool:
+        ids = await masters.connections(shop.db)
+        source = Source(ids["wms"], "wms", "full.csv")
+        skus = ("NAMED", "GONE-1", "GONE-2")
+        await shop.items(*skus)
+
+        def census(number: int) -> Census:
+            at = shop.now - timedelta(days=1)
+            return Census(Full(absent="zero", absent_max=70), {(f"L-{number}", "on_hand"): at}, 0)
+
+        files: dict[int, Census] = {}
+
+        async def prepare(number: int) -> None:
+            place = f"L-{number}"
+            await shop.locations(place)
+            files[number] = census(number)
+            ((_, at),) = files[number].stated.items()
+            for sku in skus:
+                goods = {"location": place, "lines": [line(sku, 5)]}
+                await shop.apply(
+                    event("receipt", f"{place}-{sku}", at - timedelta(days=1), goods, source="wms")
+                )
+            sheet = {"location": place, "lines": [line("NAMED", 4, bucket="on_hand")]}
+            assert await shop.answers(event("count", place, at, sheet, source="wms")) == ["applied"]
+
+        async def settle(pool: Any, db: Any, number: int) -> Absent:
+            async def submit(events: Sequence[Received]) -> Sequence[Result]:
+                batch = [Incoming(each.event, each.body, ids["wms"], shop.now) for each in events]
+                return (await apply(db, Memory(), batch, shop.now)).results
+
+            return await absent.settle(pool, source, files[number], submit, lambda: shop.now)
+
+        async def dying(life: Life, number: int) -> None:
+            await settle(CrashingPool(pool, life), Crashing(shop.db, life), number)
+
+        async def after(number: int) -> None:
+            await settle(pool, shop.db, number)
+            assert [(await shop.units(sku, f"L-{number}"))[0] for sku in skus] == [4, 0, 0]
+            counts = "select count(*) from counts join locations using (location_id) where id = $1"
+            assert await shop.db.fetchval(counts, f"L-{number}") == 3, "each once"
+            assert await shop.open_exceptions("file.absent_kept") == []
 
         assert await swept(prepare, dying, after) > FEW
 
