@@ -165,7 +165,7 @@ async def hub(
         streams = Feed(pool, Stock(names)), Feed(pool, Exposures())
         for feed in streams:
             running.callback(feed.close)
-        await _started(running, Rounds(database, "closer", _close_by_fact, closing.EVERY_S))
+        await _started(running, Rounds(database, "causes", _look_for_causes, closing.EVERY_S))
         replayer = Replayer(writer, translator.wake, tag, clock.now)
         await _started(running, Rounds(database, "replayer", replayer.round, replay.EVERY_S))
         running.callback(asyncio.create_task(_keep_partitions(database)).cancel)
@@ -201,8 +201,9 @@ async def _started(running: AsyncExitStack, service: S) -> S:
     return service
 
 
-async def _close_by_fact(db: Session) -> bool:
-    return await closing.close_by_fact(db, clock.now()) > 0
+async def _look_for_causes(db: Session) -> bool:
+    opened = await closing.open_by_time(db, clock.now())
+    return opened + await closing.close_by_fact(db, clock.now()) > 0
 
 
 async def _keep_partitions(database: Database) -> None:

@@ -13,7 +13,7 @@ from evenstock import clock
 from evenstock.core.causes import ABOUT
 from evenstock.core.errors import MEANINGS
 from evenstock.pipeline.attend import IGNORED_DAYS_MAX
-from evenstock.pipeline.closing import close_by_fact
+from evenstock.pipeline.closing import close_by_fact, open_by_time
 from evenstock.postgres import attention
 from evenstock.postgres import exceptions as causes
 from evenstock.postgres.attention import ExceptionRow, Filter
@@ -324,6 +324,24 @@ async def test_a_clock_is_right_again_after_an_hour_without_a_time_ahead(databas
         till.now += HOUR
         await till.apply(sold("5"))
         assert await open_of(till, "source.clock_skew") == []
+
+
+async def test_a_void_whose_fact_does_not_come_in_a_day_is_shown_until_it_comes(database: Database) -> None:
+    async with hub(database, "pos") as till:
+        await till.locations("A")
+        await till.items("TEE")
+        void = fact("void", "v", TEN, {"target": "1", "goods": "never_left"})
+        assert await till.answers(void) == ["parked"]
+        (came,) = await till.db.fetch("select received_at from facts")
+        assert await open_by_time(till.db, came["received_at"] + DAY) == 0
+        assert await till.open_exceptions() == []
+        assert await open_by_time(till.db, came["received_at"] + DAY + timedelta(seconds=1)) == 1
+        assert await open_by_time(till.db, came["received_at"] + 2 * DAY) == 0, "once"
+        ((code, detail),) = await till.db.fetch("select code, detail from exceptions where closed_at is null")
+        assert (code, detail) == ("void.without_target", "v takes 1 of pos back, and that did not come.")
+        await till.apply(sold("1"))
+        assert await till.open_exceptions() == []
+        assert (await till.units("TEE", "A"))[0] == 0
 
 
 async def test_a_void_across_a_count_is_settled_by_the_next_count(database: Database) -> None:

@@ -71,6 +71,10 @@ ABOUT: Final[dict[str, About]] = {
         "one void", "No. It is booked as it was said; the shelf may hold other than the books say.",
         "It ends when the item is counted there again.",
     ),
+    "void.without_target": About(
+        "one void", "No. The void waits; of the fact that it takes back nothing came.",
+        "It takes effect with that fact, and ends then.", waits=True,
+    ),
     "source.clock_skew": About(
         "one source", "No. Its facts are booked at the time of receipt, with the claimed time kept.",
         "It ends when the source has reported for an hour with none of its times ahead.",

@@ -32,6 +32,7 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("stock.in_transit_negative", 409, "Received more than was shipped", "Nothing is lost. The shipment is probably late; it closes when the shipment arrives."),
         Meaning("transfer.short", 409, "Shipped units did not arrive", "Find the units, receive them, or adjust them away."),
         Meaning("return.without_sale", 409, "A return whose sale is not known", "Nothing: the units wait in quarantine; it closes when the sale arrives."),
+        Meaning("void.without_target", 409, "A void whose fact did not come", "Have its source send the fact again; the void takes effect with it. It may name a wrong key."),
         # who is right about what
         Meaning("ownership.other", 403, "Another system is right about this", "Let its owner write it, or change the owner with POST /v1/owners:batch; what waits is booked or sent then. Void a sale that its owner reports as well."),
         Meaning("ownership.disputed", 409, "Two systems claim to be right", "Take one of the claims away with POST /v1/owners:batch; what waits is booked or sent then."),

@@ -1,4 +1,10 @@
-"""Exceptions that end by a fact which no writer looks for: looked up every now and then, off the path of facts.
+"""Exceptions that no writer looks for: looked up every now and then, off the path of facts.
+
+They begin by time alone:
+
+- `void.without_target`: a void has waited for its fact for a day.
+
+They end by a fact:
 
 - `void.before_count`: the item was counted there again, so the shelf is known.
 - `source.clock_skew`: the source reported for an hour, and none of its times was ahead.
@@ -6,7 +12,7 @@
 - `event.key_reused`: the fact that stands was voided, or each refused content is booked under a key of its own.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from evenstock.core.events import Event, same_fact, type_of
@@ -15,8 +21,23 @@ from evenstock.core.reading import read_stored
 from evenstock.postgres import attention, exceptions
 from evenstock.postgres.attention import CONFLICTS_MAX, RefusedContent
 from evenstock.postgres.database import Connection
+from evenstock.postgres.exceptions import Cause
 
 EVERY_S: Final = 10.0  # between two looks
+TARGET_WITHIN: Final = timedelta(hours=24)  # of a void: as long as a shop may be offline and be well
+
+
+async def open_by_time(db: Connection, now: datetime) -> int:
+    """Open what has waited for too long since the last look; how many."""
+    found = await attention.overdue_voids(db, now - TARGET_WITHIN)
+    if found:
+        async with db.transaction():
+            causes = [
+                Cause("void.without_target", f"void:{each.fact_id}", each.words, each.connection_id)
+                for each in found
+            ]
+            await exceptions.open_causes(db, causes, now)
+    return len(found)
 
 
 async def close_by_fact(db: Connection, now: datetime) -> int:

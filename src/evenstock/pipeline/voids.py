@@ -121,6 +121,7 @@ class _Relation:
         )
         void.fact_id = entry.fact_id
         self.draft.statuses[void.fact_id] = ("applied", None)
+        self.draft.closes.append(("void.without_target", f"void:{void.fact_id}"))
         await self._take_effect(void, target, None)
 
     async def void(self, fact: Fact) -> None:

@@ -20,6 +20,7 @@ FOUND_MAX: Final = 1_000  # exceptions of one business key
 NOTES_MAX: Final = 200
 CONFLICTS_MAX: Final = 500  # contents looked up in one round
 ALIKE_MAX: Final = 20
+OVERDUE_MAX: Final = 500  # shown in one round
 
 State = Literal["new", "ongoing", "escalating", "regressed", "waiting", "resolving", "ignored", "resolved"]
 
@@ -203,6 +204,26 @@ def plain_decimal(number: Decimal) -> Decimal:
 
 
 # What ends by a fact that no writer looks for ---------------------------------------------------------------------------
+
+
+class OverdueVoid(msgspec.Struct, frozen=True):
+    """A void that has waited for its fact for too long."""
+
+    fact_id: int
+    connection_id: int
+    words: str
+
+
+async def overdue_voids(db: Connection, before: datetime) -> list[OverdueVoid]:
+    """Voids that came before this, whose fact did not, and that nobody was told of."""
+    return [
+        OverdueVoid(
+            row["fact_id"],
+            row["connection_id"],
+            f"{row['key']} takes {row['target']} of {row['source']} back, and that did not come.",
+        )
+        for row in await db.fetch(SQL.overdue_voids, before, OVERDUE_MAX)
+    ]
 
 
 class RefusedContent(msgspec.Struct, frozen=True):

@@ -117,6 +117,14 @@ insert into exception_notes (exception_id, noted_at, who, words) select $1, $2, 
 -- name: notes
 select noted_at, who, words from exception_notes where exception_id = $1 order by note_id desc limit $2;
 
+-- name: overdue_voids
+-- Voids that came before $1, still wait for their fact, and are not shown yet.
+select a.fact_id, f.connection_id, f.key, k.id as source, a.key as target
+from awaiting a join facts f using (fact_id) join connections k on k.connection_id = a.connection_id
+where a.kind = 'void' and f.received_at < $1
+    and not exists (select from exceptions e where e.code = 'void.without_target' and e.subject = 'void:' || a.fact_id and e.closed_at is null)
+order by a.fact_id limit $2;
+
 -- name: settled_voids
 -- Voids across a count, at positions that were counted again after the exception opened.
 select e.code, e.subject from exceptions e
