@@ -1,6 +1,8 @@
 """The commands: data on stdout, talk on stderr, exit codes that scripts can use, and no traceback for a user's mistake."""
 
+import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 import typer
 
 from conftest import owner
-from doors.door import Door, evenstock, receipt, sale
+from doors.door import DEADLINE_S, Door, evenstock, receipt, sale, spawn
 from evenstock.cli.app import app, main
 from evenstock.postgres.database import Database
 
@@ -34,6 +36,21 @@ def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         main()
     assert isinstance(ended.value.code, int)
     return ended.value.code
+
+
+async def test_ctrl_c_while_it_is_still_being_loaded_ends_it_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # it says what was loaded, so that we know where it is
+    process = await spawn("verify")
+    assert process.stderr is not None
+    async with asyncio.timeout(DEADLINE_S):
+        while b"evenstock.core" not in (said := await process.stderr.readline()):
+            assert said, "it ended before"
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    assert (process.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
 
 
 def test_a_wrong_call_is_code_2_and_says_why(

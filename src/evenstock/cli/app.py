@@ -1,7 +1,5 @@
 """The commands put together."""
 
-import sys
-
 import typer
 
 from evenstock import __version__
@@ -73,5 +71,3 @@ def main() -> None:
         fail(str(error), Exit.CONFLICT)
     except (DatabaseUnfit, NotStarted) as error:
         fail(str(error), Exit.UNAVAILABLE)
-    except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)

@@ -199,5 +199,3 @@ def main() -> None:
         app(args=sys.argv[2:], prog_name="evenstock edge")
     except SettingsWrong as error:
         fail(str(error), Exit.USAGE)
-    except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)

@@ -162,7 +162,15 @@ class Promiser:
     async def _sweep(self) -> None:
         try:
             swept = await self._link.through(lambda db: sweep(db, self._memory, self._now))
-        except Exception:  # logged whole; the next sweep tries again, and what is due is due without it
+        except (
+            Refusal,
+            *faults.CONNECTION_LOST,
+            *faults.TRANSIENT,
+        ) as error:  # what is due is due without it
+            self._link.abandon()
+            log.warning("sweep.waits", error=repr(error)[:300])
+            return
+        except Exception:  # logged whole; the next sweep tries again
             self._link.abandon()
             log.exception("sweep.failed")
             return
