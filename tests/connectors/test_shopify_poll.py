@@ -163,3 +163,64 @@ def test_a_store_is_asked_where_it_can_be_and_is_to_be() -> None:
     for wrong in ({"poll_every_s": 0.5}, {"poll_overlap_s": 59}, {"poll_from": "2026-11-01T00:00:00"}):
         with pytest.raises(msgspec.ValidationError):
             asks(**wrong)
+
+
+# Webhooks that are gone ------------------------------------------------------------------------------------------------
+
+HOOKS = "https://hub.example.com/v1/hooks/shop"
+
+
+async def renewed(peer: Peer, callback: str = HOOKS) -> list[dict[str, Any]]:
+    """What was subscribed anew, by a question that the hub asks every quarter of an hour."""
+    page = await poll(settings(peer, callback=callback), peer.world, Question("webhooks", LONG_AGO))
+    assert page.after is None
+    return [each for message in page.arrived for each in json.loads(message.body)]
+
+
+async def test_webhooks_that_the_shop_has_deleted_are_subscribed_again() -> None:
+    async with store() as peer:
+        first = await renewed(peer)
+        assert [each["topic"] for each in first] == [
+            "FULFILLMENTS_CREATE", "FULFILLMENTS_UPDATE", "REFUNDS_CREATE",
+        ]  # fmt: skip
+        assert await renewed(peer) == [], "they are there"
+        assert len(await renewed(peer, f"{HOOKS}-2")) == 3, "another connection's are not ours"
+        await peer.control("unsubscribe")
+        again = await renewed(peer)
+        assert [each["topic"] for each in again] == [each["topic"] for each in first]
+        assert not {each["id"] for each in again} & {each["id"] for each in first}
+        assert len(peer.sandbox.state.subscribed) == 3
+
+
+async def test_what_the_shop_does_not_subscribe_is_said_in_its_words() -> None:
+    async with store() as peer:
+        with pytest.raises(Failed, match=r"does not subscribe FULFILLMENTS_CREATE .* not supported"):
+            await renewed(peer, "http://hub.example.com/v1/hooks/shop")
+        assert peer.sandbox.state.subscribed == {}
+
+
+async def test_a_subscription_whose_reply_was_cut_is_not_made_twice() -> None:
+    async with store() as peer:
+        peer.sandbox.state.subscribed = {"1": ("FULFILLMENTS_CREATE", HOOKS)}
+        await peer.faults("cut-after", on="Subscribe")
+        with pytest.raises(Failed):
+            await renewed(peer)
+        assert len(await renewed(peer)) == 1, "the one that was cut off had been made"
+
+
+def test_that_webhooks_were_renewed_moves_nothing() -> None:
+    chosen = msgspec.convert({"secret": "env:S"}, Settings)
+    body = b'[{"id":"gid://shopify/WebhookSubscription/1","topic":"REFUNDS_CREATE","uri":"https://hub.example.com"}]'
+    assert translate(chosen, Message(body, RECEIVED, {}, "webhooks/renewed")) == []
+
+
+def test_webhooks_are_looked_after_where_the_shop_may_be_asked() -> None:
+    def names(**given: Any) -> list[str]:
+        return [each.name for each in streams(msgspec.convert({"secret": "env:S"} | given, Settings))]
+
+    shop = {"shop": "a.myshopify.com", "token": "env:T"}
+    assert names(**shop) == ["orders"]
+    assert names(**shop, callback=HOOKS) == ["orders", "webhooks"]
+    assert names(**shop, callback=HOOKS, poll_every_s=0) == ["webhooks"]
+    with pytest.raises(msgspec.ValidationError, match="callback: to subscribe"):
+        names(callback=HOOKS)

@@ -387,7 +387,52 @@ class LinesOfRefund(_Answer, frozen=True):
     refund: _WithRefunded | None
 
 
+SUBSCRIPTIONS: Final = """
+query Subscriptions($uri: String!, $topics: [WebhookSubscriptionTopic!]!, $after: String) {
+  webhookSubscriptions(first: 100, uri: $uri, topics: $topics, after: $after) {
+    nodes { id topic uri }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+SUBSCRIBE: Final = """
+mutation Subscribe($topic: WebhookSubscriptionTopic!, $webhook: WebhookSubscriptionInput!) {
+  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $webhook) {
+    webhookSubscription { id topic uri }
+    userErrors { field message }
+  }
+}"""
+
+
+class Subscription(_Answer, frozen=True):
+    id: str
+    topic: str
+    uri: str
+
+
+class _Subscriptions(_Answer, frozen=True):
+    nodes: list[Subscription]
+    page_info: Page
+
+
+class Subscriptions(_Answer, frozen=True):
+    webhook_subscriptions: _Subscriptions
+
+
+class _Error(_Answer, frozen=True):
+    message: str
+
+
+class _Subscribed(_Answer, frozen=True):
+    user_errors: list[_Error]
+    webhook_subscription: Subscription | None = None
+
+
+class Subscribe(_Answer, frozen=True):
+    subscribed: _Subscribed = msgspec.field(name="webhookSubscriptionCreate")
+
+
 ALL: Final = (
     ITEMS_BY_SKU, ITEMS_BY_VARIANT, LEVELS, PAGE_OF_LEVELS, SET_QUANTITIES, CHANGED_ORDERS, GOODS_OF_ORDER, FULFILMENTS, LINES_OF_FULFILMENT, REFUNDS,
-    LINES_OF_REFUND, ALL_LEVELS, RUN_IN_BULK, IN_BULK,
+    LINES_OF_REFUND, ALL_LEVELS, RUN_IN_BULK, IN_BULK, SUBSCRIPTIONS, SUBSCRIBE,
 )  # fmt: skip

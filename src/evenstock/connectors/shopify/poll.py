@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from evenstock.connectors.calling import not_understood
 from evenstock.connectors.contract import Arrived, Failed, Polled, Question, Rejected, Stream, World
-from evenstock.connectors.shopify import documents
+from evenstock.connectors.shopify import documents, subscriptions
 from evenstock.connectors.shopify.documents import (
     GOODS_MAX,
     LISTED_MAX,
@@ -30,6 +30,7 @@ from evenstock.connectors.shopify.settings import Settings
 from evenstock.connectors.shopify.shop import Shop
 
 ORDERS: Final = "orders"
+WEBHOOKS: Final = "webhooks"
 LINE_PAGES_MAX: Final = 50  # further ones of one fulfilment or refund
 PATIENCE_S: Final = 40.0  # that one page may wait for points: half of a page is of no use
 END: Final = Page(has_next_page=False)  # where its pages ended is no part of a message
@@ -39,18 +40,23 @@ Found = TypeVar("Found")
 
 
 def streams(settings: Settings) -> Sequence[Stream]:
-    """The store's orders, where we may ask it and are to."""
-    if settings.poll_every_s == 0 or not settings.is_asked:
-        return ()
+    """The store's orders, where we may ask it and are to, and its webhooks, where we know where they should come."""
     every, overlap = settings.poll_every_s, settings.poll_overlap_s
-    return (Stream(name=ORDERS, every_s=every, overlap_s=overlap, begins=settings.poll_from),)
+    found = []
+    if every and settings.is_asked:
+        found.append(Stream(name=ORDERS, every_s=every, overlap_s=overlap, begins=settings.poll_from))
+    if settings.callback is not None:
+        found.append(Stream(name=WEBHOOKS, every_s=subscriptions.EVERY_S, overlap_s=0.0))
+    return found
 
 
 async def poll(settings: Settings, world: World, question: Question) -> Polled:
-    """A page of orders that changed, and the goods that moved for them.
+    """A page of orders that changed, and the goods that moved for them; or what was done for webhooks that were gone.
 
     Raises Failed.
     """
+    if question.stream == WEBHOOKS:
+        return await subscriptions.renew(settings, world, PATIENCE_S)
     shop = Shop(settings, world, patience_s=PATIENCE_S)
     since = question.since.astimezone(UTC)
     asked = {"query": f"updated_at:>='{since:%Y-%m-%dT%H:%M:%SZ}'", "after": question.after}

@@ -109,6 +109,7 @@ class ShopifySandbox:
             "hub": self._hub,
             "points": self._points,
             "revoke": self._revoke,
+            "unsubscribe": self._unsubscribe,
         }
 
     @property
@@ -202,6 +203,8 @@ class ShopifySandbox:
             "refund": lambda _, id: self._node(id),  # noqa: A006 - the schema's word
             "bulkOperation": lambda _, id: self._bulks.look(id, fault),  # noqa: A006 - the schema's word
             "bulkOperationRunQuery": lambda _, groupObjects, query: self._run_in_bulk(groupObjects, query),  # noqa: N803 - the schema's word
+            "webhookSubscriptions": self._subscriptions,
+            "webhookSubscriptionCreate": self._subscribe,
             "inventorySetQuantities": lambda info, input: self._set(info, input, fault),  # noqa: A006 - the schema's word
         }
         result = execute_sync(SCHEMA, document, root, variable_values=variables)
@@ -231,6 +234,30 @@ class ShopifySandbox:
                     level.available += 1
                     level.updated_at = self._store.time()
         return self._store.set_quantities(said["key"], given, partly=fault == "partly")
+
+    def _subscriptions(self, info: Info, uri: str, topics: list[str], first: int = 50, after: str | None = None) -> dict[str, Any]:  # fmt: skip
+        del info
+        found = [
+            {"id": id_, "topic": topic, "uri": to}
+            for id_, (topic, to) in self.state.subscribed.items()
+            if to == uri and topic in topics
+        ]
+        return page(found, first, after)
+
+    def _subscribe(self, info: Info, topic: str, webhookSubscription: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 - the schema's word
+        del info
+        uri = webhookSubscription.get("uri", "")
+        words = ""
+        if (topic, uri) in self.state.subscribed.values():
+            words = "Address for this topic has already been taken"
+        elif not uri.startswith(("https://", "http://127.0.0.1:")):  # the second is for rehearsals at home
+            words = "Address protocol http:// is not supported"
+        if words:
+            return {"userErrors": [{"field": ["webhookSubscription", "uri"], "message": words}]}
+        self.state.subscriptions += 1
+        id_ = f"gid://shopify/WebhookSubscription/{self.state.subscriptions}"
+        self.state.subscribed[id_] = (topic, uri)
+        return {"userErrors": [], "webhookSubscription": {"id": id_, "topic": topic, "uri": uri}}
 
     def _run_in_bulk(self, is_grouped: bool, query: str) -> dict[str, Any]:
         errors = validate(SCHEMA, parse(query))
@@ -364,6 +391,13 @@ class ShopifySandbox:
         self.state.hub, self.state.hub_secret = asked.url, asked.secret
         return Controlled({"hub": asked.url})
 
+    def _unsubscribe(self, given: Any) -> Controlled:
+        """All subscriptions that were made by the API are deleted, as after eight deliveries that nobody took."""
+        del given
+        gone = len(self.state.subscribed)
+        self.state.subscribed.clear()
+        return Controlled({"deleted": gone})
+
     def _points(self, given: Any) -> Controlled:
         """The bucket that questions are paid from: what is in it, what it holds, what comes back each second."""
         asked = msgspec.convert(given, _Points)
@@ -383,7 +417,11 @@ class ShopifySandbox:
 
     def _told(self, order: Order, topic: str, payload: dict[str, Any]) -> Controlled:
         answer = {"order": order.id, "name": order.name, "status": order.status}
-        if not self.state.hub:
+        kind = topic.upper().replace("/", "_")
+        urls = [uri for name, uri in self.state.subscribed.values() if name == kind]
+        if self.state.hub and self.state.hub not in urls:
+            urls.append(self.state.hub)
+        if not urls:
             return Controlled(answer)
         self.state.hooks += 1
         body = msgspec.json.encode(payload)
@@ -398,7 +436,7 @@ class ShopifySandbox:
             "X-Shopify-Event-Id": f"event-{self.state.hooks}",
             "X-Shopify-Triggered-At": self._store.time(),
         }
-        return Controlled(answer, [Webhook(self.state.hub, topic, headers, body)])
+        return Controlled(answer, [Webhook(url, topic, headers, body) for url in urls])
 
 
 def _quantity(level: Level, name: str) -> dict[str, Any]:

@@ -100,6 +100,8 @@ class State(msgspec.Struct):
     points_at: datetime | None = None
     hub: str = ""  # where webhooks go
     hub_secret: str = "sandbox"  # noqa: S105 - it opens nothing but this sandbox
+    subscribed: dict[str, tuple[str, str]] = {}  # id → topic, uri
+    subscriptions: int = 0
     hooks: int = 0
     refunds: int = 0
     bulks: dict[str, Bulk] = {}

@@ -9,6 +9,7 @@ from evenstock.connectors.contract import HookSettings, SecretRef
 
 Shop = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$")]
 Number = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}$")]
+Callback = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s]{1,500}$")]
 Address = Annotated[str, msgspec.Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,260}$")]
 
 
@@ -27,6 +28,7 @@ class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     refresh_token: SecretRef | None = None
     reason: str = "correction"
     address: Address | None = None
+    callback: Callback | None = None
     poll_every_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 300.0
     poll_overlap_s: Annotated[float, msgspec.Meta(ge=60, le=86_400)] = 600.0
     poll_from: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
@@ -42,6 +44,10 @@ class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("refresh_token: it renews the tokens of an app; give its client_id")
         if self.refresh_token is not None and not self.refresh_token.startswith("secret:"):
             raise ValueError("refresh_token: Shopify replaces it, so it is where it can be: secret:NAME")
+        if self.callback is not None and not self.is_asked:
+            raise ValueError(
+                "callback: to subscribe its webhooks, name the shop, and give token or client_id"
+            )
         if 0 < self.poll_every_s < 1:
             raise ValueError("poll_every_s: at least 1 second, or 0 to ask for nothing")
 

@@ -22,6 +22,7 @@ SILENT: Final = frozenset(
         "orders/partially_fulfilled", "inventory_levels/update", "inventory_levels/connect", "inventory_levels/disconnect",
     }
 )  # fmt: skip
+RENEWED: Final = "webhooks/renewed"  # what we did ourselves, kept for whoever asks why webhooks were missing
 SHIPPED: Final = "success"
 NOT_SHIPPED: Final = frozenset({"pending", "open", "error", "failure"})
 CANCELLED: Final = "cancelled"
@@ -37,7 +38,7 @@ def translate(settings: Settings, message: Message) -> list[JsonObject]:
             "message.unsupported", f"It is of the shop {shop[:100]}, not of {settings.shop}."
         )
     value = json_of(message)
-    if message.name in SILENT:
+    if message.name in SILENT or message.name == RENEWED:
         return []
     reader = READERS.get(message.name) or ASKED.get(message.name)
     if reader is None:
