@@ -32,6 +32,8 @@ TYPES = {
     "dispose": "DispositionDecided.v1",
     "ship_order": "ShipmentConfirmed.v1",
     "count": "StockCounted.v1",
+    "order": "OrderPlaced.v1",
+    "cancel": "OrderCancelled.v1",
     "void": "FactVoided.v1",
     "void_count": "CountVoided.v1",
 }

@@ -80,7 +80,8 @@ def _fields(data: Any, prefix: str = "") -> Iterator[str]:
         required = "yes" if name in fields.get("required", ()) else ""
         yield f"| `{prefix}{name}` | {required} | {_type(schema)} |"
         if name == "lines":
-            line = components[schema["items"]["$ref"].rsplit("/", 1)[1]]
+            some = next(each for each in schema.get("anyOf", [schema]) if "items" in each)
+            line = components[some["items"]["$ref"].rsplit("/", 1)[1]]
             for inner, described in line["properties"].items():
                 needed = "yes" if inner in line.get("required", ()) else ""
                 yield f"| `{prefix}lines[].{inner}` | {needed} | {_type(described)} |"

@@ -19,7 +19,7 @@ from evenstock.address import taken, url_of
 from evenstock.api.app import build
 from evenstock.api.routing import Api
 from evenstock.api.whole import WholeAnswers
-from evenstock.pipeline import closing, replay
+from evenstock.pipeline import closing, orders, replay
 from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.bases import bases
 from evenstock.pipeline.clocks import Clocks
@@ -29,6 +29,8 @@ from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.intake.keeper import Intake
 from evenstock.pipeline.link import GIVE_UP_S
+from evenstock.pipeline.orders import Orders
+from evenstock.pipeline.promise import Promising
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.publisher import Publisher
 from evenstock.pipeline.pulse import Pulse
@@ -46,6 +48,7 @@ from evenstock.postgres.embedded import Say, joined
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.postgres.feeds import Exposures, Stock
 from evenstock.postgres.migrate import migrate
+from evenstock.postgres.promises import only_by_key
 from evenstock.postgres.stock import LocationNames
 from evenstock.settings import Settings
 
@@ -153,6 +156,8 @@ async def hub(
         )
         await _started(running, writer)
         promiser = await _started(running, Promiser(database, names, clock.now, memory=memory))
+        taker = Orders(Promising(memory, names), clock.now)
+        await _started(running, Rounds(database, "orders", taker.round, orders.EVERY_S, prepare=only_by_key))
         translator = Translator(database, connections, writer, clock.now, tag)
         await _started(running, translator)
         inbox = Inbox(database, connections, clock.now, translator.wake, give_up_s=give_up_s)

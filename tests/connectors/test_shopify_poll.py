@@ -192,6 +192,13 @@ async def test_webhooks_that_the_shop_has_deleted_are_subscribed_again() -> None
         assert len(peer.sandbox.state.subscribed) == 3
 
 
+async def test_orders_are_subscribed_where_they_are_promised_here() -> None:
+    async with store() as peer:
+        chosen = settings(peer, callback=HOOKS, sells="web")
+        (told,) = (await poll(chosen, peer.world, Question("webhooks", LONG_AGO))).arrived
+        assert {"ORDERS_CREATE", "ORDERS_CANCELLED"} < {each["topic"] for each in json.loads(told.body)}
+
+
 async def test_what_the_shop_does_not_subscribe_is_said_in_its_words() -> None:
     async with store() as peer:
         with pytest.raises(Failed, match=r"does not subscribe FULFILLMENTS_CREATE .* not supported"):

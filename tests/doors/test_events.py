@@ -226,6 +226,8 @@ def example_of(kind: str) -> dict[str, Any]:
         "FactVoided.v1": {"target": "SaleRecorded.v1", "goods": "came_back"},
         "CountVoided.v1": {"target": "StockCounted.v1"},
         "ShipmentConfirmed.v1": place | {"order_ref": "ORD-1"},
+        "OrderPlaced.v1": {"channel": "web", "order_ref": "ORD-2", "lines": [line("A")]},
+        "OrderCancelled.v1": {"channel": "web", "order_ref": "ORD-3"},
     }[kind]
 
 

@@ -3,6 +3,10 @@
 from datetime import timedelta
 
 from evenstock.core.reservations import Release
+from evenstock.pipeline.apply import Memory
+from evenstock.pipeline.orders import Orders
+from evenstock.pipeline.promise import Promising
+from evenstock.postgres.stock import LocationNames
 from hub import Hub, event, line
 from seller import Seller, allocate, confirm, some_of, wish
 
@@ -19,10 +23,16 @@ PLANTED_PROMISES = {
     "v_overcommitted_is_shown": "delete from exceptions where code = 'stock.overcommitted'",
     "v_shipped_is_sum_of_shipments": "update claims set shipped = shipped + 1 where shipped > 0",
     "v_shipment_is_its_movements": "delete from shipments where reservation_id is not null",
+    "v_order_event_has_fact": "update order_events set fact_id = fact_id + 1000 where kind = 'cancelled'",
+    "v_placed_order_is_promised": "update order_events set reservation_id = null where kind = 'placed' and status = 'done'",
+    "v_waiting_order_is_shown": "delete from exceptions where code = 'order.waits'",
     "v_shipped_without_claim_is_shown": "delete from exceptions where code = 'stock.shipped_without_claim'",
 }  # fmt: skip
 
 PLANTED_PROMISES_TOO = (
+    ("v_applied_fact_has_effect", "delete from order_events where kind = 'cancelled'"),
+    ("v_waiting_order_is_shown", "update order_events set status = 'owed' where status = 'waits'"),
+    ("v_claim_is_sum_of_entries", "delete from claim_entries where kind = 'accept'"),
     ("v_claimed_is_sum_of_open", "update claims set closed = true where open > 0"),
     ("v_claim_is_sum_of_entries", "delete from claims where open > 0"),
     ("v_claim_entry_has_batch", "update releases set ledger_seq = ledger_seq + 1000"),
@@ -58,3 +68,17 @@ async def promise_some(shop: Hub, sells: Seller) -> None:
         told("ship_order", "sent", 2, order_ref="sent"), told("ship_order", "lost", 1, order_ref="never seen")
     )
     await shop.apply(told("sale", "many", 15))
+    await sells.channel("orders", "store-a")
+
+    def ordered(kind: str, ref: str, *lines: dict[str, object]) -> dict[str, object]:
+        what = {"channel": "orders", "order_ref": ref} | ({"lines": list(lines)} if lines else {})
+        return event(kind, f"{kind}-{ref}", earlier, what)
+
+    await shop.apply(
+        ordered("order", "taken", line("MUG", 9)),
+        ordered("order", "odd", line("NOBODY-KNOWS", 1)),
+        ordered("cancel", "early"),
+    )
+    taker = Orders(Promising(Memory(), LocationNames()), lambda: shop.now)
+    while await taker.round(shop.db):
+        pass

@@ -60,6 +60,14 @@ ABOUT: Final[dict[str, About]] = {
         "one item at one location", "Customers are promised units that are not there.",
         "It ends when there is enough again, or a promise ends. Nobody is promised more meanwhile.",
     ),
+    "order.waits": About(
+        "one order of one channel", "No. The order waits as it was sent; its units may be sold to others meanwhile.",
+        "It is tried every few seconds, and ends when it is promised or cancelled.",
+    ),
+    "order.cancel_waits": About(
+        "one order of one channel", "No. The cancellation waits, and takes effect when the order comes.",
+        "It ends when the order comes.", waits=True,
+    ),
     "stock.shipped_without_claim": About(
         "one shipment", "No. What left is booked.", "It ends by itself when the order is reserved.", waits=True
     ),

@@ -38,6 +38,8 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("ownership.disputed", 409, "Two systems claim to be right", "Take one of the claims away with POST /v1/owners:batch; what waits is booked or sent then."),
         Meaning("ownership.ours", 422, "Only the hub can be right about this", "Name evenstock as the owner: the hub is the ledger and holds the reservations."),
         # promises
+        Meaning("order.waits", 409, "An order that cannot be promised yet", "Mend what the detail names: add the item, location or channel, or end the reservation that stands under its order_ref."),
+        Meaning("order.cancel_waits", 409, "A cancellation whose order did not come", "Have its source send the order again, or look for another order_ref."),
         Meaning("stock.overcommitted", 409, "More is promised than there is", "Move or release one of the orders that the detail names, or count the item."),
         Meaning("stock.shipped_without_claim", 409, "Units left that nobody had promised", "Nothing is lost. It closes when the order is reserved; else look whether the order was cancelled."),
         Meaning("reservation.insufficient", 409, "Too little to promise", "Ask for less, or choose one of the alternatives."),

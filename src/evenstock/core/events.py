@@ -133,6 +133,39 @@ class Shipment(_AtLocation, frozen=True, kw_only=True):
     document: Identifier | None = None
 
 
+class OrderLine(Line, frozen=True, kw_only=True):
+    """What a customer was promised; `pickup_at` where it is handed over, else where the channel's locations have it."""
+
+    pickup_at: Identifier | None = None
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that a channel has taken: its customer was promised it, whatever we have. An unpaid one expires."""
+
+    channel: Identifier
+    order_ref: Identifier
+    lines: Annotated[list[OrderLine], msgspec.Meta(min_length=1, max_length=LINES_MAX)]
+    paid: bool = True
+
+
+class CancelledLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of an order that is off; so many units of it, or all."""
+
+    line: Identifier
+    quantity: Quantity | None = None
+
+
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole order, or some lines of it."""
+
+    channel: Identifier
+    order_ref: Identifier
+    only: Annotated[list[CancelledLine], msgspec.Meta(min_length=1, max_length=LINES_MAX)] | None = (
+        msgspec.field(default=None, name="lines")
+    )
+    reason: Text | None = None
+
+
 class FactVoid(msgspec.Struct, frozen=True, kw_only=True):
     """A mistake. `never_left`: as if it had never been reported; `came_back`: the goods returned when the void says."""
 
@@ -217,6 +250,18 @@ class ShipmentConfirmed(Envelope, frozen=True, kw_only=True, tag="ShipmentConfir
     data: Shipment
 
 
+class OrderPlaced(Envelope, frozen=True, kw_only=True, tag="OrderPlaced.v1"):
+    """A channel has sold: its units are promised here as a reservation, if need be beyond what there is."""
+
+    data: Order
+
+
+class OrderCancelled(Envelope, frozen=True, kw_only=True, tag="OrderCancelled.v1"):
+    """An order is off: what is promised to it and did not leave is given back. It waits for its order."""
+
+    data: Cancellation
+
+
 class FactVoided(Envelope, frozen=True, kw_only=True, tag="FactVoided.v1"):
     """A fact other than a count was a mistake."""
 
@@ -239,6 +284,8 @@ Event = (
     | StockCounted
     | DispositionDecided
     | ShipmentConfirmed
+    | OrderPlaced
+    | OrderCancelled
     | FactVoided
     | CountVoided
 )

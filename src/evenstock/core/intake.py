@@ -13,6 +13,7 @@ import msgspec
 from evenstock.core.errors import Refusal
 from evenstock.core.events import (
     AdjustmentLine,
+    CancelledLine,
     ConditionLine,
     CountLine,
     CountVoided,
@@ -23,6 +24,8 @@ from evenstock.core.events import (
     FactVoided,
     ItemRef,
     Line,
+    OrderCancelled,
+    OrderPlaced,
     ReturnReceived,
     SaleRecorded,
     ShipmentConfirmed,
@@ -46,6 +49,7 @@ STORES = frozenset({"store", "dark_store", "van"})  # types of location whose sa
 
 _TRANSFERS = frozenset({TransferShipped, TransferReceived})
 _VOIDS = frozenset({FactVoided, CountVoided})
+_ORDERS = frozenset({OrderPlaced, OrderCancelled})
 
 AnyLine = Line | ConditionLine | AdjustmentLine | CountLine | DispositionLine
 
@@ -92,6 +96,14 @@ class Order(msgspec.Struct, frozen=True):
     reservation_id: int | None
 
 
+class Ordered(msgspec.Struct, frozen=True):
+    """What an event says of an order: a promise, which is made or given back once the fact is in the ledger."""
+
+    kind: Literal["placed", "cancelled"]
+    channel: str
+    order_ref: str
+
+
 class Fact(msgspec.Struct, kw_only=True):
     """An accepted fact. `fact_id` is given when its key is claimed."""
 
@@ -114,6 +126,7 @@ class Fact(msgspec.Struct, kw_only=True):
     goods: Literal["never_left", "came_back", "count"] | None = None
     original: FactRef | None = None  # the sale of a return
     order: Order | None = None  # of a shipment
+    ordered: Ordered | None = None  # of an order
     stream: str | None = None
     epoch: str = ""
     sequence: int | None = None
@@ -154,6 +167,9 @@ def prepare(
         fact.target = reference(event.data.target, event.source)
         fact.goods = event.data.goods if isinstance(event, FactVoided) else "count"
         return fact
+    if is_order(event):
+        fact.ordered = _ordered(event)
+        return fact
     if type(event) is ReturnReceived and event.data.original is not None:
         fact.original = reference(event.data.original, event.source)
     if type(event) is ShipmentConfirmed:
@@ -172,6 +188,36 @@ def is_transfer(event: Event) -> TypeGuard[TransferShipped | TransferReceived]:
 def is_void(event: Event) -> TypeGuard[FactVoided | CountVoided]:
     """Whether a fact speaks of another fact's mistake."""
     return type(event) in _VOIDS
+
+
+def is_order(event: Event) -> TypeGuard[OrderPlaced | OrderCancelled]:
+    """Whether a fact speaks of what a customer was promised: it moves no stock."""
+    return type(event) in _ORDERS
+
+
+def _ordered(event: OrderPlaced | OrderCancelled) -> Ordered:
+    data = event.data
+    if isinstance(event, OrderCancelled):
+        _check_cancelled(event.data.only or ())
+        return Ordered("cancelled", data.channel, data.order_ref)
+    _check_lines(event, event.data.lines)
+    for index, line in enumerate(event.data.lines):
+        if line.quantity.digits <= 0:
+            detail = f"{line.quantity} is not a quantity that this event can carry."
+            raise Refusal("quantity.not_positive", detail, f"/data/lines/{index}/quantity")
+    return Ordered("placed", data.channel, data.order_ref)
+
+
+def _check_cancelled(lines: Sequence[CancelledLine]) -> None:
+    seen: set[str] = set()
+    for index, line in enumerate(lines):
+        if line.line in seen:
+            detail = f"The line id `{line.line}` stands twice."
+            raise Refusal("event.repeated_line", detail, f"/data/lines/{index}/line")
+        seen.add(line.line)
+        if line.quantity is not None and line.quantity.digits <= 0:
+            detail = f"{line.quantity} is not a quantity that this event can carry."
+            raise Refusal("quantity.not_positive", detail, f"/data/lines/{index}/quantity")
 
 
 def _instant(time: datetime | None, received_at: datetime) -> tuple[datetime, TimeBasis]:
@@ -206,6 +252,8 @@ def stream_of(event: Event) -> str:
         return event.stream
     if is_void(event):
         return "voids"
+    if is_order(event):
+        return "orders"
     if isinstance(event, TransferShipped):
         return f"{event.data.from_}/"
     if isinstance(event, TransferReceived):

@@ -17,6 +17,8 @@ from evenstock.core.events import (
     FactVoided,
     GoodsReceived,
     InventoryAdjusted,
+    OrderCancelled,
+    OrderPlaced,
     ReturnReceived,
     SaleRecorded,
     ShipmentConfirmed,
@@ -112,7 +114,7 @@ def moves_for(  # noqa: PLR0911 - one return for each kind of fact
     """What a fact does to stock: its own moves, line by line.
 
     `here` is the fact's location; for a transfer it is where the goods left and `there` where they go. Counts and voids
-    move nothing by themselves: what they change depends on the ledger (C4, C9).
+    move nothing by themselves: what they change depends on the ledger (C4, C9); orders promise.
     """
     match event:
         case SaleRecorded():
@@ -170,7 +172,7 @@ def moves_for(  # noqa: PLR0911 - one return for each kind of fact
                 )
                 for k in lines
             ]
-        case StockCounted() | FactVoided() | CountVoided():
+        case StockCounted() | OrderPlaced() | OrderCancelled() | FactVoided() | CountVoided():
             return []
         case _:
             assert_never(event)

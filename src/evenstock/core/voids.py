@@ -10,6 +10,8 @@ from evenstock.core.booking import Entry
 from evenstock.core.events import (
     CountVoided,
     FactVoided,
+    OrderCancelled,
+    OrderPlaced,
     SaleRecorded,
     StockCounted,
     TransferReceived,
@@ -27,6 +29,7 @@ def _tag(kind: type[msgspec.Struct]) -> str:
 
 
 VOID_TYPES: Final = frozenset({_tag(FactVoided), _tag(CountVoided)})
+ORDER_TYPES: Final = frozenset({_tag(OrderPlaced), _tag(OrderCancelled)})  # an order is cancelled, not voided
 TRANSFER_TYPES: Final = frozenset({_tag(TransferShipped), _tag(TransferReceived)})
 COUNT_TYPE: Final = _tag(StockCounted)
 SALE_TYPE: Final = _tag(SaleRecorded)
@@ -36,7 +39,7 @@ def refusal(goods: Goods | None, target_type: str, *, is_voided: bool) -> Refusa
     """Why a void has no effect on a fact of that type; None when it has."""
     if target_type in VOID_TYPES:
         return "void.of_void"
-    if (target_type == COUNT_TYPE) != (goods == "count"):
+    if target_type in ORDER_TYPES or (target_type == COUNT_TYPE) != (goods == "count"):
         return "void.target_kind"
     if goods == "came_back" and target_type != SALE_TYPE:
         return "void.target_kind"

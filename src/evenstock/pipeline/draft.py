@@ -29,7 +29,7 @@ from evenstock.core.ordering import gaps, in_words, merge, stream_in_words
 from evenstock.core.reservations import ClaimBook
 from evenstock.pipeline.alarms import alarm_causes
 from evenstock.pipeline.fulfil import ClaimsMoved, foresee, fulfil, is_stale
-from evenstock.postgres import exceptions, ledger, masters, promises, waiting
+from evenstock.postgres import exceptions, ledger, masters, orders, promises, waiting
 from evenstock.postgres.database import Connection
 from evenstock.postgres.exceptions import Cause, HeldRow, StreamKey
 from evenstock.postgres.ledger import FactKey, Head, Observed
@@ -179,6 +179,7 @@ async def _follow(
     await waiting.insert_voids(db, draft.voids)
     await waiting.set_status(db, ((fact_id, *status) for fact_id, status in draft.statuses.items()))
     await waiting.change(db, draft.parked, draft.found)
+    await orders.owe(db, [fact for fact in draft.new if fact.ordered is not None])
     await _sequences(db, draft, opens, closes)
     for fact, line in draft.held:
         opens.append(Cause(line.code, line.subject, line.detail, fact.connection_id))

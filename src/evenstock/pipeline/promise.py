@@ -40,6 +40,7 @@ from evenstock.core.reservations import (
 )
 from evenstock.pipeline.alarms import alarm_causes
 from evenstock.pipeline.apply import ATTEMPTS_MAX, Memory
+from evenstock.pipeline.draft import MissingPositions
 from evenstock.postgres import channels, exceptions, promises
 from evenstock.postgres import masters as stored_masters
 from evenstock.postgres.database import Connection
@@ -66,6 +67,7 @@ class WantReserve(msgspec.Struct, frozen=True, kw_only=True):
     order_ref: str | None
     lines: tuple[WantedLine, ...]
     all_or_nothing: bool = True
+    is_promised: bool = False  # by somebody else, to a customer
     expires_in: timedelta | None = None
     request: RequestKey | None = None
     digest: bytes = b""
@@ -147,6 +149,8 @@ async def promise(
             return await _attempt(db, memory, masters.version, resolved, learnt, clock)
         except Again:
             continue
+        except MissingPositions as missing:
+            await memory.memory.make_positions(db, missing.keys)
     raise RuntimeError(f"the world changed {ATTEMPTS_MAX} times under one batch of promises")
 
 
@@ -218,6 +222,7 @@ def _reserve(entry: WantReserve, masters: Masters, reservation_id: int) -> Reser
         ),
         terms=Terms() if channel is None else channel.terms,
         all_or_nothing=entry.all_or_nothing,
+        is_promised=entry.is_promised,
         expires_in=entry.expires_in,
         request=entry.request,
         digest=entry.digest,
@@ -325,6 +330,10 @@ async def _attempt(
         if desk.short and (due := await promises.due_at(db, desk.short, book.now) - learnt.due):
             learnt.due |= due
             raise Again
+        if (
+            nowhere := book.nowhere()
+        ):  # what a customer was promised elsewhere, of an item that was never here
+            raise MissingPositions(nowhere)
         if book.touched or desk.remembered:
             place = await promises.write(
                 db, book, batch_id=begun.batch_id, remembered=desk.remembered, released=desk.released

@@ -20,9 +20,15 @@ class Rounds:
     """Does rounds until told to stop. A round says whether it did something; one that fails is done again."""
 
     def __init__(
-        self, database: Database, name: str, work: Callable[[Session], Awaitable[bool]], every_s: float
+        self,
+        database: Database,
+        name: str,
+        work: Callable[[Session], Awaitable[bool]],
+        every_s: float,
+        *,
+        prepare: Callable[[Session], Awaitable[None]] | None = None,
     ) -> None:
-        self._link = Link(database, f"evenstock {name}")
+        self._link = Link(database, f"evenstock {name}", prepare)
         self._name = name
         self._work = work
         self._every_s = every_s

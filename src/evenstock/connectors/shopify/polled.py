@@ -41,7 +41,7 @@ def refund_of(value: Any) -> Refund:
         id_ = _tail(line.id or "", f"{where}/id")
         item = _item(line.line_item, line.quantity, where)
         lines.append(RefundLine(id_, line.quantity, line.restock_type.lower(), item, _number(line.location)))
-    return Refund(int(asked.legacy_resource_id), asked.created_at, lines)
+    return Refund(int(asked.legacy_resource_id), asked.created_at, lines, int(asked.order.legacy_resource_id))
 
 
 def _item(item: OrderedItem, quantity: int, where: str) -> LineItem:

@@ -15,12 +15,13 @@ Address = Annotated[str, msgspec.Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,2
 
 class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`locations` says which of our locations each of Shopify's is, by its gid or the number at its end; `shows` which of
-    Shopify's shows a channel's numbers, by that number.
+    Shopify's shows a channel's numbers, by that number; `sells` which of our channels its orders are of.
     """
 
     shop: Shop | None = None
     locations: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
     promised: bool = False
+    sells: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
     inspect: bool = True
     shows: dict[str, Number] = {}  # noqa: RUF012 - msgspec copies it
     token: SecretRef | None = None
@@ -50,6 +51,11 @@ class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             )
         if 0 < self.poll_every_s < 1:
             raise ValueError("poll_every_s: at least 1 second, or 0 to ask for nothing")
+
+    @property
+    def is_promised(self) -> bool:
+        """Whether the shop's orders are reservations here, by whoever's doing."""
+        return self.promised or self.sells is not None
 
     @property
     def is_asked(self) -> bool:

@@ -13,6 +13,15 @@ class LineItem(msgspec.Struct, frozen=True):
     gift_card: bool = False
 
 
+class Ordered(msgspec.Struct, frozen=True):
+    id: int
+    created_at: str
+    line_items: list[LineItem]
+    updated_at: str | None = None
+    cancelled_at: str | None = None
+    cancel_reason: str | None = None
+
+
 class Fulfillment(msgspec.Struct, frozen=True):
     id: int
     order_id: int
@@ -35,3 +44,4 @@ class Refund(msgspec.Struct, frozen=True):
     id: int
     created_at: str
     refund_line_items: list[RefundLine]
+    order_id: int | None = None

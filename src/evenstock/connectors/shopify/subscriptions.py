@@ -4,6 +4,7 @@ The store does not say so, so its subscriptions are read now and then, and those
 meanwhile is found by asking.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -15,7 +16,6 @@ from evenstock.connectors.shopify.shop import Shop
 from evenstock.connectors.shopify.translate import READERS, RENEWED
 
 EVERY_S: Final = 900.0
-TOPICS: Final = tuple(topic.upper().replace("/", "_") for topic in sorted(READERS))  # as GraphQL spells them
 PAGES_MAX: Final = 10  # of a hundred subscriptions to one address
 
 
@@ -25,19 +25,28 @@ async def renew(settings: Settings, world: World, patience_s: float) -> Polled:
     Raises Failed.
     """
     shop = Shop(settings, world, patience_s=patience_s)
-    there = await _there(shop, settings.callback)
-    renewed = [await _subscribed(shop, topic, settings.callback) for topic in TOPICS if topic not in there]
+    topics = topics_of(settings)
+    there = await _there(shop, settings.callback, topics)
+    renewed = [await _subscribed(shop, topic, settings.callback) for topic in topics if topic not in there]
     if not renewed:
         return Polled([])
     return Polled([Arrived(msgspec.json.encode(renewed), RENEWED, renewed[0].id)])
 
 
-async def _there(shop: Shop, callback: str | None) -> set[str]:
+def topics_of(settings: Settings) -> list[str]:
+    """What the store is to tell us of, as GraphQL spells it: orders only where they are promised here."""
+    wanted = [
+        topic for topic in sorted(READERS) if settings.sells is not None or not topic.startswith("orders/")
+    ]
+    return [topic.upper().replace("/", "_") for topic in wanted]
+
+
+async def _there(shop: Shop, callback: str | None, topics: Sequence[str]) -> set[str]:
     """The topics that the store tells us of."""
     found: set[str] = set()
     after: str | None = None
     for _ in range(PAGES_MAX):
-        asked = {"uri": callback, "topics": TOPICS, "after": after}
+        asked = {"uri": callback, "topics": topics, "after": after}
         page = (await shop.ask(documents.SUBSCRIPTIONS, asked, documents.Subscriptions)).webhook_subscriptions
         found |= {each.topic for each in page.nodes if each.uri == callback}
         if (after := page.page_info.after) is None:

@@ -1,4 +1,4 @@
-"""What Shopify says about goods that move, by webhook or when asked: fulfilments leave, refunds with a restock come back.
+"""What Shopify says about goods, by webhook or when asked: orders promise them, fulfilments leave, refunds with a restock come back.
 
 Both ways become the same events under the same ids, so whatever comes second books nothing.
 """
@@ -10,7 +10,7 @@ from evenstock.connectors.contract import JsonObject, Message, Untranslatable
 from evenstock.connectors.reading import json_of, typed
 from evenstock.connectors.shopify.polled import FULFILMENT, REFUND, UNLISTED, fulfilment_of, refund_of
 from evenstock.connectors.shopify.settings import Settings
-from evenstock.connectors.shopify.shapes import Fulfillment, LineItem, Refund
+from evenstock.connectors.shopify.shapes import Fulfillment, LineItem, Ordered, Refund
 
 GID: Final = "gid://shopify/Location/"
 DOMAIN: Final = "x-shopify-shop-domain"
@@ -18,8 +18,7 @@ DOMAIN: Final = "x-shopify-shop-domain"
 # Taken and kept, without effect on stock: no goods move by them.
 SILENT: Final = frozenset(
     {
-        "orders/create", "orders/updated", "orders/edited", "orders/paid", "orders/cancelled", "orders/fulfilled",
-        "orders/partially_fulfilled", "inventory_levels/update", "inventory_levels/connect", "inventory_levels/disconnect",
+        "orders/updated", "orders/edited", "orders/paid", "orders/fulfilled", "orders/partially_fulfilled", "inventory_levels/update", "inventory_levels/connect", "inventory_levels/disconnect",
     }
 )  # fmt: skip
 RENEWED: Final = "webhooks/renewed"  # what we did ourselves, kept for whoever asks why webhooks were missing
@@ -27,7 +26,8 @@ SHIPPED: Final = "success"
 NOT_SHIPPED: Final = frozenset({"pending", "open", "error", "failure"})
 CANCELLED: Final = "cancelled"
 CAME_BACK: Final = "return"
-STAYED: Final = frozenset({"cancel", "no_restock"})
+CANCEL: Final = "cancel"
+STAYED: Final = frozenset({CANCEL, "no_restock"})
 
 
 def translate(settings: Settings, message: Message) -> list[JsonObject]:
@@ -69,12 +69,49 @@ def _fulfillment(settings: Settings, told: Fulfillment) -> list[JsonObject]:
     if not lines:
         return []
     data: JsonObject = {"location": _location(settings, told.location_id, "/location_id"), "lines": lines}
-    if settings.promised:
+    if settings.is_promised:
         data["order_ref"] = str(told.order_id)
     else:
         data["ticket"] = str(told.order_id)
-    kind = "ShipmentConfirmed.v1" if settings.promised else "SaleRecorded.v1"
+    kind = "ShipmentConfirmed.v1" if settings.is_promised else "SaleRecorded.v1"
     return [{"id": key, "type": kind, "time": told.created_at, "data": data}]
+
+
+def _ordered(settings: Settings, told: Ordered) -> list[JsonObject]:
+    """An order that the shop has taken, where its orders are promised here."""
+    lines = [_line(item, item.quantity) for item in told.line_items if _is_stock(item) and item.quantity > 0]
+    if settings.sells is None or not lines:
+        return []
+    data = {"channel": settings.sells, "order_ref": str(told.id), "lines": lines}
+    return [{"id": f"order/{told.id}", "type": "OrderPlaced.v1", "time": told.created_at, "data": data}]
+
+
+def _order_off(settings: Settings, told: Ordered) -> list[JsonObject]:
+    """An order that was cancelled as a whole."""
+    if settings.sells is None or not any(map(_is_stock, told.line_items)):
+        return []
+    data = {
+        "channel": settings.sells,
+        "order_ref": str(told.id),
+        "reason": f"Shopify: {told.cancel_reason or 'cancelled'}",
+    }
+    time = told.cancelled_at or told.updated_at or told.created_at
+    return [{"id": f"order/{told.id}/cancelled", "type": "OrderCancelled.v1", "time": time, "data": data}]
+
+
+def _lines_off(settings: Settings, told: Refund) -> list[JsonObject]:
+    """Lines that were paid back before they were shipped: their units are promised no more."""
+    lines: JsonObject = {}
+    for line in told.refund_line_items:
+        if line.restock_type == CANCEL and _is_stock(line.line_item) and line.quantity > 0:
+            name = str(line.line_item.id)
+            lines[name] = lines.get(name, 0) + line.quantity
+    if settings.sells is None or told.order_id is None or not lines:
+        return []
+    off = [{"line": name, "quantity": quantity} for name, quantity in lines.items()]
+    data = {"channel": settings.sells, "order_ref": str(told.order_id), "lines": off}
+    key = f"refund/{told.id}/cancelled"
+    return [{"id": key, "type": "OrderCancelled.v1", "time": told.created_at, "data": data}]
 
 
 def _refund(settings: Settings, told: Refund) -> list[JsonObject]:
@@ -92,7 +129,7 @@ def _refund(settings: Settings, told: Refund) -> list[JsonObject]:
                 "message.shape", "Goods came back and no location took them.", f"{where}/location_id"
             )
         by_location.setdefault(line.location_id, []).append(_line(line.line_item, line.quantity, line.id))
-    events: list[JsonObject] = []
+    events = _lines_off(settings, told)
     for location_id, lines in by_location.items():
         key = f"refund/{told.id}/{location_id}"
         place = _location(settings, location_id, "")
@@ -119,6 +156,8 @@ def _refund(settings: Settings, told: Refund) -> list[JsonObject]:
 
 Reader = Callable[[Settings, Any], list[JsonObject]]
 READERS: Final[dict[str, Reader]] = {
+    "orders/create": lambda settings, value: _ordered(settings, typed(value, Ordered)),
+    "orders/cancelled": lambda settings, value: _order_off(settings, typed(value, Ordered)),
     "fulfillments/create": lambda settings, value: _fulfillment(settings, typed(value, Fulfillment)),
     "fulfillments/update": lambda settings, value: _fulfillment(settings, typed(value, Fulfillment)),
     "refunds/create": lambda settings, value: _refund(settings, typed(value, Refund)),

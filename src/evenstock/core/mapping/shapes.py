@@ -24,7 +24,7 @@ class Shape(msgspec.Struct, frozen=True):
 def shape_of(event: str) -> Shape:
     """The shape of an event by its type, such as `SaleRecorded.v1`."""
     data = get_type_hints(EVENTS[event])["data"]
-    fields = [field for field in msgspec.structs.fields(data) if field.name != "lines"]
+    fields = [field for field in msgspec.structs.fields(data) if field.encode_name != "lines"]
     names = frozenset(field.encode_name for field in fields)
     required = frozenset(field.encode_name for field in fields if field.required)
     if "lines" not in data.__struct_fields__:

@@ -150,6 +150,10 @@ class ClaimBook:
             seen,
         )
 
+    def accept(self, found: Reservation, asked: Asked, location_id: int, units: int) -> None:
+        """A new claim of units that somebody else has promised, whatever there is."""
+        self.note(found, found.add(asked.line, asked.item_id, location_id, units), "accept", 0)
+
     def note(
         self,
         found: Reservation,
@@ -242,6 +246,10 @@ class ClaimBook:
             total[0] += entry.reserved
             total[1] += entry.allocated
         return {key: (totals[key][0], totals[key][1]) for key in sorted(totals)}
+
+    def nowhere(self) -> list[PositionKey]:
+        """Where something is claimed and no position is yet, in the global order."""
+        return [key for key in self.changes() if key not in self._positions]
 
     def alarms(self) -> list[Alarm]:
         """Positions that are promised beyond what there is from now on, or are no more (C16)."""

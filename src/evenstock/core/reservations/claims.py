@@ -11,7 +11,7 @@ from evenstock.core.booking import PositionKey
 from evenstock.core.channels import Terms
 
 Status = Literal["held", "confirmed", "allocated", "picked", "fulfilled", "expired", "released", "shorted"]
-Kind = Literal["grant", "allocate", "move", "release", "expire", "ship", "unship"]
+Kind = Literal["grant", "accept", "allocate", "move", "release", "expire", "ship", "unship"]
 Identity = tuple[int | None, str]  # (channel_id, order_ref)
 RequestKey = tuple[str, str]  # (caller, Idempotency-Key)
 

@@ -22,6 +22,9 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True):
     asked: tuple[Asked, ...]
     terms: Terms
     all_or_nothing: bool = True
+    is_promised: bool = (
+        False  # by somebody else, to a customer: it is accepted, if need be beyond what there is
+    )
     expires_in: timedelta | None = None
     request: RequestKey | None = None
     digest: bytes = b""

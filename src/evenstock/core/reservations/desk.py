@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from evenstock.core.booking import PositionKey
+from evenstock.core.channels import Terms
 from evenstock.core.errors import Problem, Refusal
 from evenstock.core.names import public_id
 from evenstock.core.quantity import Quantity, units
@@ -117,7 +118,11 @@ class Desk:
             is_new=True,
         )
         before = self._dock.left_before(wanted.order_ref, wanted.asked)
-        refusal = self._grant(reservation, less(wanted.asked, before), allow_none=bool(before))
+        asked = less(wanted.asked, before)
+        if wanted.is_promised:
+            refusal = self._accept(reservation, asked)
+        else:
+            refusal = self._grant(reservation, asked, allow_none=bool(before))
         if refusal is not None:
             return refusal
         self.book.open(reservation)
@@ -151,6 +156,23 @@ class Desk:
                 return Refused(Problem("reservation.insufficient", in_words(short), ""), tuple(short))
         for entry in placed:
             self.book.grant(reservation, entry.asked, entry.location_id, entry.units)
+        return None
+
+    def _accept(self, reservation: Reservation, asked: Sequence[Asked]) -> Refused | None:
+        """Grant what there is, and take over the rest where it would be handed over: a customer has it promised already."""
+        terms = reservation.terms
+        placed, short = place(
+            asked, terms.locations, lambda line, location_id: self.book.offer(line, location_id, terms)
+        )
+        if short:
+            self.short |= candidates([lacking.asked for lacking in short], terms.locations)
+        rest = [(lacking, there) for lacking in short if (there := _whence(lacking.asked, terms)) is not None]
+        if len(rest) < len(short):
+            return Refused(Problem("reservation.insufficient", in_words(short), ""), tuple(short))
+        for entry in placed:
+            self.book.grant(reservation, entry.asked, entry.location_id, entry.units)
+        for lacking, there in rest:
+            self.book.accept(reservation, lacking.asked, there, lacking.asked.units - lacking.available)
         return None
 
     # Confirm and allocate ------------------------------------------------------------------------------------------
@@ -289,6 +311,11 @@ class Desk:
         self, found: Reservation, *, is_new: bool = False, releases: Sequence[ReleaseRow] = ()
     ) -> Answer:
         return Answer(told(found, self._names, self.now, releases), is_new)
+
+
+def _whence(line: Asked, terms: Terms) -> int | None:
+    """Where a line is handed over, or else sold from first."""
+    return line.pickup if line.pickup is not None else next(iter(terms.locations), None)
 
 
 def _reused() -> Refused:

@@ -66,9 +66,9 @@ with seen as (
         select string_agg(format('%s (%s)', coalesce(r.order_ref, 'rsv_' || lpad(r.reservation_id::text, 10, '0')),
             trim_scale(p.open / power(10::numeric, i.scale))), ', ' order by r.reservation_id) as orders
         from (
-            select reservation_id, open from claims c
+            select reservation_id, sum(c.open) as open from claims c
             where c.item_id = e.item_id and c.location_id = e.location_id and c.open > 0
-            order by reservation_id limit 20
+            group by reservation_id order by reservation_id limit 20
         ) as p join reservations r using (reservation_id)
     ) as o on e.code = 'stock.overcommitted' and e.closed_at is null
     where e.exception_id < $1 and ($2 or e.closed_at is null) and ($3::text is null or e.code = $3)

@@ -17,6 +17,13 @@ SELECT pg_try_advisory_lock(hashtextextended('evenstock/importing/' || current_s
 -- A session that lives on lets go by itself.
 SELECT pg_advisory_unlock(hashtextextended('evenstock/importing/' || current_schema() || '/' || $1, 0));
 
+-- name: ordering
+-- One process at a time turns orders into promises, so that an order and its cancellation keep their order.
+SELECT pg_try_advisory_lock(hashtextextended('evenstock/ordering/' || current_schema(), 0));
+
+-- name: ordered
+SELECT pg_advisory_unlock(hashtextextended('evenstock/ordering/' || current_schema(), 0));
+
 -- name: taking
 -- One process at a time takes from a connection; a dead one lets go with its session.
 SELECT pg_try_advisory_lock(hashtextextended('evenstock/taking/' || current_schema() || '/' || $1::integer, 0));
