@@ -26,6 +26,11 @@ class Wire:
     async def connect(self) -> None:
         self._listening = await asyncio.start_unix_server(self._carry, self._door)
 
+    async def connect_to(self, server: Path) -> None:
+        """Lead to another server, as an address that moved does."""
+        self._server = server
+        await self.connect()
+
     def cut(self) -> None:
         """End every session and take no more: the database is away."""
         assert self._listening is not None

@@ -17,7 +17,7 @@ where k.connector = any ($3::text[]) and k.flow = 'live' and k.handling <> 'paus
 -- name: hold
 -- Take a connection, or keep it; a new holder raises the fence. Nobody gets it while another's lease runs.
 insert into lanes as l (connection_id, holder, fence, leased_until, not_before)
-values ($1, $2, 1, $4, $3)
+select $1, $2, max(base) + 1, $4, $3 from fences
 on conflict (connection_id) do update set holder = excluded.holder, fence = l.fence + (l.holder <> excluded.holder)::integer,
     leased_until = excluded.leased_until
 where (l.holder = excluded.holder or l.leased_until <= $3) and l.paused is null and l.not_before <= $3
