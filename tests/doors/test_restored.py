@@ -138,7 +138,7 @@ async def test_a_backup_restored_to_a_point_in_time_loses_nothing_that_is_sent_a
             copied(url, first, second, "--wal-method", "none")
             sent += tickets(1, 7)
             assert (await door.report(*sent[2:])).outcomes == ["applied"] * 6
-            point = await asked(url, "select pg_current_wal_flush_lsn()")
+            point = await asked(url, "select pg_current_wal_flush_lsn()::text")
             for number in range(7, 13):  # what will be lost, told one by one
                 sent += tickets(number, number + 1)
                 assert (await door.report(sent[-1])).outcomes == ["applied"]
@@ -150,7 +150,7 @@ async def test_a_backup_restored_to_a_point_in_time_loses_nothing_that_is_sent_a
     archive = shutil.copytree(first / "postgres" / "pg_wal", first / "archive")
     with (second / "postgres" / "postgresql.auto.conf").open("a") as settings:
         settings.write(
-            f"restore_command = 'cp {archive}/%f %p'\nrecovery_target_lsn = '{point}'\nrecovery_target_action = promote\n"
+            f"restore_command = 'cp {archive}/%f %p'\nrecovery_target_lsn = '{point}'\nrecovery_target_inclusive = off\nrecovery_target_action = promote\n"
         )
     (second / "postgres" / "recovery.signal").touch()
     (first / "connections").rename(second / "connections")
@@ -205,7 +205,7 @@ async def test_a_standby_that_lost_the_last_seconds_takes_over_from_under_a_runn
             sent = [receipt("R-1", "TEE", 50), receipt("R-2", "CUP", 50), *tickets(1, 5)]
             await door.report(*sent)
             await channel.shows_now(TEE=48, CUP=48)
-            seen = await asked(url, "select pg_current_wal_flush_lsn()")
+            seen = await asked(url, "select pg_current_wal_flush_lsn()::text")
 
             async def followed() -> bool:
                 return bool(await asked(standby, f"select pg_last_wal_replay_lsn() >= '{seen}'"))
