@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.bases import bases
 from evenstock.pipeline.clocks import Clocks
 from evenstock.pipeline.connections import Connections
+from evenstock.pipeline.dispatch import LEASE_S
 from evenstock.pipeline.feed import Feed
 from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.inbox import Inbox
@@ -40,7 +42,7 @@ from evenstock.pipeline.translate import Translator
 from evenstock.pipeline.vault import KEY_FILE, Vault
 from evenstock.pipeline.worlds import Worlds
 from evenstock.pipeline.writer import EVENTS_WAITING_MAX, Writer
-from evenstock.postgres import exposures, faults, ledger
+from evenstock.postgres import exposures, faults, lanes, ledger
 from evenstock.postgres.database import Database, Session, refuse_unsafe
 from evenstock.postgres.embedded import Say, joined
 from evenstock.postgres.errors import DatabaseUnfit
@@ -202,6 +204,7 @@ async def _started(running: AsyncExitStack, service: S) -> S:
 
 
 async def _look_for_causes(db: Session) -> bool:
+    await lanes.clock_went_back(db, clock.now(), timedelta(seconds=LEASE_S))
     opened = await closing.open_by_time(db, clock.now())
     return opened + await closing.close_by_fact(db, clock.now()) > 0
 

@@ -392,3 +392,14 @@ async def test_a_system_that_is_asked_what_changed_is_asked_again_from_the_resto
         assert await polls.kept() == ["S-1"]
         await polls.round(timedelta(minutes=30))
         assert await polls.kept() == ["S-1", "S-2"]
+
+
+async def test_a_clock_that_went_back_does_not_keep_us_from_asking(database: Database) -> None:
+    async with asking(database) as polls:
+        polls.system.sell("S-1", 0)
+        await polls.round()
+        polls.system.sell("S-2", 0)
+        await polls.round()
+        assert len(polls.system.asked) == 1, "it is not due yet"
+        await polls.round(timedelta(hours=-1))
+        assert await polls.kept() == ["S-1", "S-2"]

@@ -165,3 +165,13 @@ update lanes set not_before = least(not_before, $2) where connection_id = (selec
 -- name: troubled
 -- Whether anything is open about single numbers of a connection.
 select exists (select from exceptions where code in ('exposure.rejected', 'exposure.delayed') and closed_at is null and connection_id = $1);
+
+-- name: clock_went_back
+-- What was put off at a time that is yet to come was put off by a clock that has gone back since: it may be told and asked at once.
+-- $2: how far ahead nobody's clock may be, $3: how long a lane is leased.
+with lane as (
+    update lanes set leased_until = $1, not_before = least(not_before, $1) where leased_until > $1::timestamptz + $2::interval + $3::interval
+), number as (
+    update exposures set due_at = $1 where due_at > $1 and due_at < 'infinity' and computed_at > $1 + $2
+)
+update postings set due_at = $1 where due_at > $1 and made_at > $1 + $2;
