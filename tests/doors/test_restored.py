@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,7 @@ import asyncpg
 import pytest
 
 from conftest import NOW, SMALL_MB
-from doors.door import Door, Process, evenstock, knocking, make_key, opened, receipt, sale, until
+from doors.door import REPOSITORY, Door, Process, evenstock, knocking, make_key, opened, receipt, sale, until
 from doors.killing import free_port, kill_database, ready
 from doors.proxy import wired
 from evenstock.postgres.database import Database
@@ -24,6 +26,7 @@ from evenstock.postgres.migrate import migrate
 from evenstock.postgres.verify import violations
 
 SKUS = ("TEE", "CUP")
+RUNBOOK = (REPOSITORY / "docs/how-to/restore-a-database.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -237,3 +240,36 @@ async def test_a_standby_that_lost_the_last_seconds_takes_over_from_under_a_runn
         assert await violations(db) == []
         assert await db.fetchval("select count(*) from fences") == 2, "one, though many sessions found it"
         await db.close()
+
+
+async def test_who_follows_the_page_after_files_were_copied_back_says_so_and_settles_it(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    first, _ = folders
+    raise_it, show, settle, prove = (
+        shlex.split(words)[1:] for words in re.findall(r"\$ (evenstock .+)", RUNBOOK)
+    )
+    with joined(first, print, shared_buffers_mb=SMALL_MB) as url:
+        await migrate(Database(url), NOW)
+    backup = shutil.copytree(first / "postgres", tmp_path / "backup")
+    with joined(first, print, shared_buffers_mb=SMALL_MB) as url:
+        async with opened(Database(url)) as door:
+            await door.know("TEE")
+            await door.report(receipt("R-1", "TEE", 9))
+    shutil.rmtree(first / "postgres")
+    shutil.copytree(backup, first / "postgres")
+    with joined(first, print, shared_buffers_mb=SMALL_MB) as url:
+        at = ("--data", str(first))
+        assert (await evenstock(*show, *at))[1].startswith("No fence was ever raised"), (
+            "files look like nothing happened"
+        )
+        code, out, _ = await evenstock(*raise_it, *at)
+        assert (code, "(said): the ledger ended at ledger_seq 0" in out) == (0, True)
+        code, out, _ = await evenstock(*show, "--json", *at)
+        assert json.loads(out)["epoch"] > 1_700_000_000
+        db = await Database(url).connect()
+        assert await db.fetchval("select code from exceptions where closed_at is null") == "hub.fence_raised"
+        assert (await evenstock(*settle, *at))[1] == "Settled.\n"
+        assert await db.fetchval("select count(*) from exceptions where closed_at is null") == 0
+        await db.close()
+        assert (await evenstock(*prove, *at))[0] == 0
