@@ -9,11 +9,13 @@ from pathlib import Path
 
 import asyncpg
 
-from doors.door import Process, evenstock, knocking, receipt, sale, until
+from doors.door import Process, knocking, make_key, receipt, sale, until
 from doors.killing import AWAY, free_port, ready
 from evenstock.estate.stack.disk import NoDisk, SmallDisk, own_mounts, small_disk
+from evenstock.postgres.database import Database
 from evenstock.postgres.embedded import joined
 from evenstock.postgres.faults import ANY
+from evenstock.postgres.verify import violations
 
 TRIES_MAX = 200
 
@@ -21,11 +23,10 @@ TRIES_MAX = 200
 async def main(data: Path, disk: SmallDisk) -> dict[str, object]:
     options = ("--data", str(data), "--port", str(free_port()), "--log-level", "error")
     process = await Process.start(*options)
-    _, made, _ = await evenstock(
-        "keys", "create", "--name", "all", "--scope", "*", "--json", "--data", str(data)
-    )
+    with joined(data, lambda _: None) as url:
+        key = await make_key(Database(url), "all", "*")
     acknowledged, refused = [], []
-    async with knocking(process.url, json.loads(made)["key"]) as door:
+    async with knocking(process.url, key) as door:
         await door.know("TEE")
         await door.report(receipt("R-1", "TEE", 10_000))
         disk.fill()
@@ -53,15 +54,15 @@ async def main(data: Path, disk: SmallDisk) -> dict[str, object]:
         again = [(await door.report(sale(key, "TEE", 1))).outcomes for key in acknowledged]
         units = (await door.stock("TEE"))["on_hand"]
         with joined(data, lambda _: None) as url:
-            db = await asyncpg.connect(url)
-            facts = await db.fetchval("select count(*) from evenstock.facts")
+            db = await Database(url).connect()
+            facts = await db.fetchval("select count(*) from facts")
+            broken = [str(each) for each in await violations(db)]
             await db.close()
     code = await process.end()
-    verified, said, _ = await evenstock("verify", "--data", str(data))
     log = (data / "postgres.log").read_text()
     return {
         "acknowledged": len(acknowledged), "refused": [why for _, why in refused], "all_known": all(each == ["duplicate"] for each in again),
-        "facts": facts, "on_hand": units, "ended": code, "verified": verified, "said": said, "panicked": "PANIC" in log and "No space left" in log,
+        "facts": facts, "on_hand": units, "ended": code, "broken": broken, "panicked": "PANIC" in log and "No space left" in log,
     }  # fmt: skip
 
 
