@@ -31,6 +31,7 @@ from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.intake.keeper import Intake
 from evenstock.pipeline.link import GIVE_UP_S
+from evenstock.pipeline.pace import WAIT_MAX_S
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.publisher import Publisher
 from evenstock.pipeline.pulse import Pulse
@@ -204,7 +205,7 @@ async def _started(running: AsyncExitStack, service: S) -> S:
 
 
 async def _look_for_causes(db: Session) -> bool:
-    await lanes.clock_went_back(db, clock.now(), timedelta(seconds=LEASE_S))
+    await lanes.clock_went_back(db, clock.now(), timedelta(seconds=LEASE_S), timedelta(seconds=WAIT_MAX_S))
     opened = await closing.open_by_time(db, clock.now())
     return opened + await closing.close_by_fact(db, clock.now()) > 0
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -20,7 +21,7 @@ LOCK_S = 0.3  # instead of ten
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for begin in (Database.connect, Database.pool):
-        monkeypatch.setitem(begin.__kwdefaults__, "lock_timeout_s", LOCK_S)
+        monkeypatch.setitem(cast("dict[str, Any]", begin.__kwdefaults__), "lock_timeout_s", LOCK_S)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -44,15 +44,8 @@ def copied(url: str, source: Path, data: Path, *options: str) -> None:
     data.mkdir(mode=0o700)
     shutil.copy2(source / "password", data / "password")
     command = [
-        packaged_bin_dir() / "pg_basebackup",
-        "--pgdata",
-        data / "postgres",
-        "--dbname",
-        url,
-        "--checkpoint",
-        "fast",
-        *options,
-    ]
+        str(packaged_bin_dir() / "pg_basebackup"), "--pgdata", str(data / "postgres"), "--dbname", url, "--checkpoint", "fast", *options,
+    ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - PostgreSQL's own
     assert done.returncode == 0, done.stderr
 

@@ -1,6 +1,7 @@
 """A deploy that goes wrong (fault F16): two versions over one database, a version that is rolled back, events of a version to come."""
 
 from pathlib import Path
+from typing import Any
 
 from conftest import owner
 from doors.door import Door, evenstock, make_key, opened, receipt, sale, until
@@ -98,7 +99,7 @@ async def test_a_message_of_a_kind_that_a_connector_does_not_know_yet_is_kept_an
 ) -> None:
     async with opened(database, vault=Vault(None, ENVIRON)) as door:
         await door.know("A")
-        knows = [
+        knows: list[dict[str, Any]] = [
             {"name": "sold", "when": [{"column": "line.kind", "equals": "sale"}], "event": "SaleRecorded.v1"}
         ]
         assert (await connect(door, **(SETTINGS | {"mapping": MAPPING | {"rule": knows}}))).status == 200

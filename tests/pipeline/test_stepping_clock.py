@@ -8,12 +8,14 @@ import pytest
 from channel import Teller, teller
 from evenstock.connectors.contract import RetryLater
 from evenstock.pipeline.dispatch import LEASE_S
-from evenstock.postgres import lanes
+from evenstock.pipeline.pace import WAIT_MAX_S
+from evenstock.postgres import channels, lanes
 from evenstock.postgres.database import Database
 from hub import Hub, event, hub, line
 from seller import confirm, seller
 
 LEASE = timedelta(seconds=LEASE_S)
+TURN = timedelta(seconds=WAIT_MAX_S)
 AHEAD, BACK = timedelta(hours=2), timedelta(hours=-1)
 
 
@@ -43,7 +45,7 @@ async def test_numbers_are_told_once_and_at_once_whichever_way_the_clock_steps(
         await arrives(books, "R-3", "JAR", 7)
         await tells.expose()
         tells.now += step
-        await lanes.clock_went_back(tells.db, tells.now, LEASE)
+        await lanes.clock_went_back(tells.db, tells.now, LEASE, TURN)
         await tells.tell("another process, whose clock is right")
         await tells.tell()
         assert tells.system.shows == {("web", "TEE"): 5, ("web", "CUP"): 6, ("web", "JAR"): 7}
@@ -64,12 +66,30 @@ async def test_a_system_that_asked_for_a_pause_is_not_asked_an_hour_later_for_a_
         tells.system.deaf = True
         await tells.say()
         assert tells.system.shows == {}
-        await lanes.clock_went_back(tells.db, tells.now, LEASE)
+        await lanes.clock_went_back(tells.db, tells.now, LEASE, TURN)
         assert await tells.tell() == 0, "a pause that was asked for is kept"
         tells.now += BACK
-        await lanes.clock_went_back(tells.db, tells.now, LEASE)
+        await lanes.clock_went_back(tells.db, tells.now, LEASE, TURN)
         assert await tells.tell() == 1
         assert tells.system.shows == {("web", "TEE"): 5}
+
+
+async def test_a_turn_of_the_operators_limit_is_not_an_hour_away_for_a_clock_that_went_back(
+    database: Database, tmp_path: Path
+) -> None:
+    async with hub(database, "pos") as books, teller(database, tmp_path) as tells:
+        row = {"id": "shop", "connector": "system", "settings": {}, "calls_per_s": 0.1}
+        await channels.upsert_connections(books.db, [row], tells.now, tells.bases)
+
+        async def turn() -> timedelta:
+            return (await lanes.take_turn(books.db, "shop", tells.now, tells.now + TURN)).at - tells.now
+
+        assert [await turn() for _ in range(3)] == [timedelta(seconds=seconds) for seconds in (0, 10, 20)]
+        await lanes.clock_went_back(tells.db, tells.now, LEASE, TURN)
+        assert await turn() == timedelta(seconds=30), "turns that wait are kept"
+        tells.now += BACK
+        await lanes.clock_went_back(tells.db, tells.now, LEASE, TURN)
+        assert await turn() == timedelta(0)
 
 
 async def test_a_step_ahead_ends_the_carts_that_were_due_by_then_and_no_paid_order(

@@ -93,9 +93,9 @@ class Settled(msgspec.Struct, frozen=True):
     is_refused: bool
 
 
-async def clock_went_back(db: Connection, now: datetime, lease: timedelta) -> None:
+async def clock_went_back(db: Db, now: datetime, lease: timedelta, turn: timedelta) -> None:
     """What waits for a time that only a clock which has gone back since can have meant, waits no longer."""
-    await db.execute(SQL.clock_went_back, now, CLOCKS_APART, lease)
+    await db.execute(SQL.clock_went_back, now, CLOCKS_APART, lease, turn)
 
 
 async def due(db: Db, now: datetime, holder: str, connectors: Sequence[str]) -> list[int]:

@@ -168,10 +168,13 @@ select exists (select from exceptions where code in ('exposure.rejected', 'expos
 
 -- name: clock_went_back
 -- What was put off at a time that is yet to come was put off by a clock that has gone back since: it may be told and asked at once.
--- $2: how far ahead nobody's clock may be, $3: how long a lane is leased.
+-- $2: how far ahead nobody's clock may be, $3: how long a lane is leased, $4: a turn waited for.
 with lane as (
     update lanes set leased_until = $1, not_before = least(not_before, $1) where leased_until > $1::timestamptz + $2::interval + $3::interval
 ), number as (
     update exposures set due_at = $1 where due_at > $1 and due_at < 'infinity' and computed_at > $1 + $2
+), turn as (
+    update turns t set free_at = $1 from connections k
+    where k.connection_id = t.connection_id and t.free_at > $1 + $2 + $4::interval + make_interval(secs => coalesce(1 / k.calls_per_s, 0))
 )
 update postings set due_at = $1 where due_at > $1 and made_at > $1 + $2;
