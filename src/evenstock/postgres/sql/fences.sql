@@ -9,8 +9,8 @@ select not pg_is_in_recovery() and (
 from whereabouts() w, (select * from fences order by epoch desc limit 1) f;
 
 -- name: wait_turn
--- One at a time, and nobody numbers, looks or talks meanwhile.
-select from ledger_head, exposing, master_version for update;
+-- One at a time, and nobody makes masters, numbers or looks meanwhile: in the order in which batches lock.
+select from master_version, ledger_head, exposing for update;
 
 -- name: let_go
 -- Lanes are taken anew, above every fence that an older holder may still bring.
