@@ -36,3 +36,14 @@ def test_every_page_is_listed() -> None:
     for page in ROOT.glob("docs/*/*.md"):
         place = str(page.relative_to(ROOT / "docs"))
         assert place.startswith("adr/") or f"({place})" in listed, f"docs/README.md does not name {place}"
+
+
+def test_every_test_that_the_page_of_faults_names_is_there() -> None:
+    named = re.findall(
+        r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "docs/reference/faults.md").read_text(encoding="utf-8")
+    )
+    assert len(named) > 30
+    for file, name in named:
+        assert re.search(
+            rf"^(async )?def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE
+        ), f"{file}::{name}"

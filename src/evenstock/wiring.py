@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -24,12 +25,14 @@ from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.bases import bases
 from evenstock.pipeline.clocks import Clocks
 from evenstock.pipeline.connections import Connections
+from evenstock.pipeline.dispatch import LEASE_S
 from evenstock.pipeline.feed import Feed
 from evenstock.pipeline.hub import Hub
 from evenstock.pipeline.inbox import Inbox
 from evenstock.pipeline.intake.keeper import Intake
 from evenstock.pipeline.link import GIVE_UP_S
 from evenstock.pipeline.orders import Orders
+from evenstock.pipeline.pace import WAIT_MAX_S
 from evenstock.pipeline.promise import Promising
 from evenstock.pipeline.promiser import Promiser
 from evenstock.pipeline.publisher import Publisher
@@ -42,7 +45,7 @@ from evenstock.pipeline.translate import Translator
 from evenstock.pipeline.vault import KEY_FILE, Vault
 from evenstock.pipeline.worlds import Worlds
 from evenstock.pipeline.writer import EVENTS_WAITING_MAX, Writer
-from evenstock.postgres import exposures, faults, ledger
+from evenstock.postgres import exposures, faults, lanes, ledger
 from evenstock.postgres.database import Database, Session, refuse_unsafe
 from evenstock.postgres.embedded import Say, joined
 from evenstock.postgres.errors import DatabaseUnfit
@@ -207,6 +210,7 @@ async def _started(running: AsyncExitStack, service: S) -> S:
 
 
 async def _look_for_causes(db: Session) -> bool:
+    await lanes.clock_went_back(db, clock.now(), timedelta(seconds=LEASE_S), timedelta(seconds=WAIT_MAX_S))
     opened = await closing.open_by_time(db, clock.now())
     return opened + await closing.close_by_fact(db, clock.now()) > 0
 

@@ -26,6 +26,11 @@ class Wire:
     async def connect(self) -> None:
         self._listening = await asyncio.start_unix_server(self._carry, self._door)
 
+    async def connect_to(self, server: Path) -> None:
+        """Lead to another server, as an address that moved does."""
+        self._server = server
+        await self.connect()
+
     def cut(self) -> None:
         """End every session and take no more: the database is away."""
         assert self._listening is not None
@@ -79,3 +84,34 @@ async def wired(database: Database, folder: Path) -> AsyncIterator[tuple[Databas
         yield msgspec.structs.replace(database, url=database.url.replace(host, str(folder))), wire
     finally:
         wire.cut()
+
+
+@asynccontextmanager
+async def slow_line(url: str, *, latency_s: float, bytes_per_s: float) -> AsyncIterator[str]:
+    """The same address over a line on which all takes its time, each way."""
+    there = urlsplit(url)
+    open_ends: set[asyncio.StreamWriter] = set()
+
+    async def crawl(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(4096):
+                await asyncio.sleep(latency_s + len(data) / bytes_per_s)
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        writer.transport.abort()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(there.hostname, there.port)
+        open_ends.update((writer, there_writer))
+        await asyncio.gather(crawl(reader, there_writer), crawl(there_reader, writer))
+        open_ends.difference_update((writer, there_writer))
+
+    server = await asyncio.start_server(carry, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in open_ends:
+            writer.transport.abort()

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -34,6 +35,7 @@ from evenstock.pipeline.vault import Vault
 from evenstock.postgres import channels, masters
 from evenstock.postgres.database import Database, Pool
 from hub import Hub
+from turned_back import dumped, put_back
 
 WORLD = cast("World", None)  # the system of these tests is in the house
 SALES = Stream(name="sales", every_s=60, overlap_s=600, begins=NOW - timedelta(hours=1))
@@ -118,7 +120,7 @@ class Asking:
 
 
 @asynccontextmanager
-async def asking(database: Database) -> AsyncIterator[Asking]:
+async def asking(database: Database, system: System | None = None) -> AsyncIterator[Asking]:
     db = await database.connect(application="tests")
     hub = Hub(db, clock.now())
     await hub.locations("0107")
@@ -127,7 +129,7 @@ async def asking(database: Database) -> AsyncIterator[Asking]:
     )
     number = (await masters.connections(db))["shop"]
     await db.close()
-    system = System()
+    system = system or System()
     connector = Connector(
         name="shop", summary="", settings=Settings, poll=system.poll, streams=lambda _: (SALES,)
     )
@@ -372,3 +374,32 @@ async def test_a_system_whose_clock_is_ahead_hides_nothing(database: Database) -
         one.system.sell("S-1", 2)
         await one.round(timedelta(minutes=5))
         assert await one.kept() == ["S-1", "from the year after next"]
+
+
+async def test_a_system_that_is_asked_what_changed_is_asked_again_from_the_restored_place(
+    database: Database, tmp_path: Path
+) -> None:
+    async with asking(database) as polls:
+        polls.system.sell("S-1", 0)
+        await polls.round()
+        backup = dumped(database, tmp_path / "backup.sql")
+        polls.system.sell("S-2", 1)
+        await polls.round(timedelta(minutes=1))
+        assert await polls.kept() == ["S-1", "S-2"]
+        system = polls.system
+    await put_back(database, backup)
+    async with asking(database, system) as polls:
+        assert await polls.kept() == ["S-1"]
+        await polls.round(timedelta(minutes=30))
+        assert await polls.kept() == ["S-1", "S-2"]
+
+
+async def test_a_clock_that_went_back_does_not_keep_us_from_asking(database: Database) -> None:
+    async with asking(database) as polls:
+        polls.system.sell("S-1", 0)
+        await polls.round()
+        polls.system.sell("S-2", 0)
+        await polls.round()
+        assert len(polls.system.asked) == 1, "it is not due yet"
+        await polls.round(timedelta(hours=-1))
+        assert await polls.kept() == ["S-1", "S-2"]

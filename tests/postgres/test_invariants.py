@@ -30,6 +30,8 @@ VIEWS = sorted(
 TEN = datetime.fromisoformat("2026-03-02T10:00:00+00:00")
 HOUR = timedelta(hours=1)
 
+FENCED = "insert into fences (epoch, raised_at, why, ledger_seq, recorded_at, table_oid, settled_at) select 1, 'epoch', 'said', 0, 'epoch', 0, {}"
+
 # What is planted, as the owner who may do anything; rolled back afterwards.
 PLANTED = {
     # the ledger
@@ -107,6 +109,9 @@ PLANTED = {
     "v_withheld_is_shown": "update channels set withheld = 'ownership.other'",
     "v_owner_is_there": "insert into owners values ('item_master', 'everywhere', 0, '2026-03-02')",
     "v_sale_is_of_its_owner": "update held_lines set code = 'ownership.other' where settled_at is null",
+    # the fence
+    "v_number_is_above_the_fence": FENCED.format("'epoch'"),
+    "v_fence_is_shown": FENCED.format("null"),
     # promises
     **PLANTED_PROMISES,
     # the inbox
@@ -149,6 +154,7 @@ PLANTED_TOO = (
     ("v_withheld_is_shown", "update books set withheld = 'ownership.disputed'"),
     ("v_withheld_is_shown", "update exceptions set code = 'ownership.other', subject = 'owner:availability:web' where code = 'stock.negative'"),
     ("v_hold_is_of_lines", "update exceptions set code = 'ownership.other', subject = 'owner:store_sales:a:b' where code = 'stock.negative'"),
+    ("v_fence_is_shown", "update exceptions set code = 'hub.fence_raised' where code = 'stock.negative'"),
     *PLANTED_PROMISES_TOO,
     *PLANTED_MESSAGES_TOO,
     *PLANTED_TOLD_TOO,

@@ -11,6 +11,7 @@ from evenstock.cli import (
     demo,
     edge,
     exceptions,
+    fence,
     importing,
     keys,
     loadtest,
@@ -41,6 +42,7 @@ running.register(app)
 importing.register(app)
 config.register(app)
 truth.register(app)
+fence.register(app)
 trace.register(app)
 bench.register(app)
 loadtest.register(app)

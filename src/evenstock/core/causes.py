@@ -151,6 +151,10 @@ ABOUT: Final[dict[str, About]] = {
     "posting.delayed": About(
         "one connection", "No. The postings wait.", "They are looked up and sent again by themselves, and it ends when they are there.", waits=True,
     ),
+    "hub.fence_raised": About(
+        "the database", "Perhaps: what was recorded last, before it was restored or another took over.",
+        "Gaps in numbered streams show by themselves what is missing. It ends when you say that the sources have sent again.",
+    ),
     "import.rejected": About(
         "one file", "No. The rows are in the reject file; all others are booked.",
         "It ends when the same file is imported again without a rejected row.",

@@ -169,6 +169,7 @@ MEANINGS: dict[str, Meaning] = {
         Meaning("hub.overloaded", 503, "The hub is catching up", "Send it again after the seconds in Retry-After; nothing of it was booked.", retryable=True),
         Meaning("hub.stopping", 503, "The hub is stopping", "Send it again in a moment; nothing of it was booked.", retryable=True),
         Meaning("hub.memory_away", 503, "The database does not answer", "Send it again; a key that was already booked answers duplicate.", retryable=True),
+        Meaning("hub.fence_raised", 409, "The database may have gone back in time", "Have each source send again what it sent since the time that the detail names, see docs/how-to/restore-a-database.md; then `evenstock fence --settled` closes this."),
         Meaning("hub.bug", 500, "A fault of ours", "Report it with the request id; sending it again is safe.", retryable=True),
     )
 }  # fmt: skip

@@ -107,6 +107,8 @@ class Feed:
             try:
                 async with self._pool.acquire() as db:
                     head = await self._source.head(db)
+                    if not self._source.reaches(self._place, head):
+                        self._cut_all(head)
                     while self._place < head:
                         changes, self._place = await self._source.page(db, self._place, head, None, None)
                         for follower in self._followers:
@@ -120,6 +122,13 @@ class Feed:
                 if not self._followers:
                     self._task = None
                     return
+
+    def _cut_all(self, head: Place) -> None:
+        """The database went back in time, or far ahead: whoever follows comes back, and is told to ask for all."""
+        for follower in self._followers:
+            follower.is_over = True
+            follower.woken.set()
+        self._place = head
 
     async def _events(
         self, follower: Follower, last: str | None, upto: Place, heartbeat_s: float

@@ -12,7 +12,7 @@ import structlog
 
 from evenstock.core.errors import Problem, Refusal
 from evenstock.pipeline.apply import Applied, Incoming, Memory, apply, rejected
-from evenstock.pipeline.link import GIVE_UP_S, Link
+from evenstock.pipeline.link import GIVE_UP_S, HELD_WORDS, Link
 from evenstock.pipeline.release import release
 from evenstock.postgres import faults, ledger
 from evenstock.postgres.database import Database
@@ -56,6 +56,8 @@ class Lane:
                 raise
             except faults.FULL as error:
                 raise Refusal("hub.memory_away", "The database has no room to write.") from error
+            except faults.HELD as error:
+                raise Refusal("hub.memory_away", HELD_WORDS) from error
             except Exception as error:  # noqa: BLE001 - whatever a batch can raise must not stop the writer
                 self._memory.forget()
                 log.warning(

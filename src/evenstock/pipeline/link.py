@@ -13,6 +13,11 @@ from evenstock.postgres.database import Database, Session
 RECONNECT_S: Final = 0.2
 GIVE_UP_S: Final = 10.0  # without a database, before the callers that wait are told
 
+HELD_WORDS: Final = (
+    "Another session of the database holds what this would change, for longer than we wait. "
+    "Look in pg_stat_activity for one that is idle in transaction."
+)
+
 T = TypeVar("T")
 log = structlog.get_logger()
 

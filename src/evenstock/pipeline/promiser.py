@@ -17,7 +17,7 @@ from prometheus_client import Counter, Histogram
 from evenstock.core.errors import Problem, Refusal
 from evenstock.core.reservations import Answer
 from evenstock.pipeline.apply import Memory
-from evenstock.pipeline.link import Link
+from evenstock.pipeline.link import HELD_WORDS, Link
 from evenstock.pipeline.promise import No, Promising, Wanted, promise, sweep
 from evenstock.postgres import faults
 from evenstock.postgres.database import Database
@@ -143,6 +143,8 @@ class Promiser:
                 raise
             except faults.FULL as error:
                 raise Refusal("hub.memory_away", "The database has no room to write.") from error
+            except faults.HELD as error:
+                raise Refusal("hub.memory_away", HELD_WORDS) from error
             except Exception as error:  # noqa: BLE001 - whatever a batch can raise must not stop the lane
                 self._memory.memory.forget()
                 log.warning(

@@ -9,6 +9,8 @@ from typing import Final, TypeAlias
 import asyncpg
 import msgspec
 
+from evenstock import clock
+from evenstock.postgres import fences
 from evenstock.postgres.errors import DatabaseUnfit
 from evenstock.postgres.queries import load
 
@@ -56,8 +58,11 @@ class Database(msgspec.Struct, frozen=True):
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         one_plan: bool = False,
     ) -> Session:
-        """One session, for the caller alone. As the owner where the schema itself is changed; 0 s is no limit."""
-        return await asyncpg.connect(
+        """One session, for the caller alone. As the owner where the schema itself is changed; 0 s is no limit.
+
+        Before the runtime does anything in a database that was found elsewhere than it stood, the fence is raised.
+        """
+        session = await asyncpg.connect(
             self.url,
             timeout=CONNECT_TIMEOUT_S,
             statement_cache_size=STATEMENTS_CACHED_MAX,
@@ -69,6 +74,13 @@ class Database(msgspec.Struct, frozen=True):
                 one_plan=one_plan,
             ),
         )
+        try:
+            if not owner:
+                await self._stands(session)
+        except BaseException:
+            session.terminate()
+            raise
+        return session
 
     def pool(
         self,
@@ -87,6 +99,7 @@ class Database(msgspec.Struct, frozen=True):
             max_size=size_max,
             timeout=CONNECT_TIMEOUT_S,
             statement_cache_size=STATEMENTS_CACHED_MAX,
+            init=self._stands,
             reset=_nothing_to_reset,
             server_settings=self._session(
                 owner=False,
@@ -96,6 +109,23 @@ class Database(msgspec.Struct, frozen=True):
                 one_plan=one_plan,
             ),
         )
+
+    async def _stands(self, session: Connection) -> None:
+        """Raise the fence where the database went back in time. Over a session of its own, which takes as long as it takes."""
+        if not await fences.has_moved(session):
+            return
+        limits = self._session(
+            owner=False,
+            application="evenstock fence",
+            statement_timeout_s=0,
+            lock_timeout_s=0,
+            one_plan=False,
+        )
+        raising = await asyncpg.connect(self.url, timeout=CONNECT_TIMEOUT_S, server_settings=limits)
+        try:
+            await fences.raise_fence(raising, "moved", clock.now())
+        finally:
+            await raising.close()
 
     def _session(
         self,

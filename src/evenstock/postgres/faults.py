@@ -25,6 +25,8 @@ TRANSIENT: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,
 )
+# Another session holds what is to be changed, for longer than anybody should: to ask again in smaller parts waits as long for each.
+HELD: Final = asyncpg.LockNotAvailableError
 # Somebody else was first with what must be there once.
 TAKEN: Final = asyncpg.UniqueViolationError
 # Nothing can be written until somebody makes room.

@@ -102,7 +102,7 @@ class Exposures:
 
 
 class Stock:
-    """How items stand."""
+    """How items stand. The third number of a place is the epoch of the fence."""
 
     kind = "s"
 
@@ -110,7 +110,9 @@ class Stock:
         self._names = names
 
     async def head(self, db: Connection) -> Place:
-        return (int(await db.fetchval(SQL.stock_head)), NUMBER_MAX, 0)
+        row = await db.fetchrow(SQL.stock_head)
+        assert row is not None  # noqa: S101 - the ledger has one head
+        return (row["ledger_seq"], NUMBER_MAX, row["epoch"])
 
     async def page(
         self, db: Connection, after: Place, upto: Place, channel: str | None, sku: str | None
@@ -121,17 +123,17 @@ class Stock:
         stands = await positions_of(db, [row["sku"] for row in rows], self._names, _ANY_TIME) if rows else {}
         found = [
             Change(
-                (row["ledger_seq"], row["item_id"], 0),
+                (row["ledger_seq"], row["item_id"], upto[2]),
                 None,
                 row["sku"],
                 _json.encode(_stock_change(stands[row["sku"]])),
             )
             for row in rows
         ]
-        return found, upto if last == upto[0] else (last, NUMBER_MAX, 0)
+        return found, upto if last == upto[0] else (last, NUMBER_MAX, upto[2])
 
     def reaches(self, place: Place, head: Place) -> bool:
-        return head[0] - BEHIND_MAX <= place[0] <= head[0]
+        return head[0] - BEHIND_MAX <= place[0] <= head[0] and place[2] == head[2]
 
 
 _ANY_TIME: Final = datetime.fromisoformat(

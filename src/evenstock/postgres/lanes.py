@@ -1,7 +1,7 @@
 """Lanes: who talks to a connection, what it is owed next, and what became of each try."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +12,7 @@ from evenstock.postgres.queries import load
 from evenstock.postgres.rows import document
 
 SQL: Final = load("lanes")
+CLOCKS_APART: Final = timedelta(minutes=1)  # of two hosts of hubs, at most
 LOST: Final = "Its sender did not live to say what became of it."
 
 
@@ -90,6 +91,11 @@ class Settled(msgspec.Struct, frozen=True):
     channel_id: int
     item_id: int
     is_refused: bool
+
+
+async def clock_went_back(db: Db, now: datetime, lease: timedelta, turn: timedelta) -> None:
+    """What waits for a time that only a clock which has gone back since can have meant, waits no longer."""
+    await db.execute(SQL.clock_went_back, now, CLOCKS_APART, lease, turn)
 
 
 async def due(db: Db, now: datetime, holder: str, connectors: Sequence[str]) -> list[int]:

@@ -48,6 +48,9 @@ autovacuum_vacuum_scale_factor = 0.05
 autovacuum_analyze_scale_factor = 0.05
 autovacuum_vacuum_cost_limit = 2000
 
+# Whoever opens a transaction and goes away holds locks, and keeps the cleaning from what is dead.
+idle_in_transaction_session_timeout = 60s
+
 timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %a '

@@ -125,5 +125,13 @@ def _without_none(location: Location) -> dict[str, Any]:
 
 
 def shown(row: Row) -> str:
-    text = ", ".join(f"{name}={value}" for name, value in row.items())
+    text = ", ".join(f"{name}={_plain(row, name)}" for name in row)
     return text if len(text) <= 3 * SHOWN_MAX else text[: 3 * SHOWN_MAX] + "…"
+
+
+def _plain(row: Row, name: str) -> str:
+    """A value as it is shown: what is no text, as the lines of a document, is there and left out."""
+    try:
+        return row[name]
+    except Refusal:
+        return "…"

@@ -32,6 +32,7 @@ from evenstock.pipeline.connections import Connection
 from evenstock.pipeline.inbox import Inbox, fetched
 from evenstock.postgres import inbox, polls
 from evenstock.postgres.database import Pool
+from evenstock.postgres.lanes import CLOCKS_APART
 from evenstock.postgres.polls import Overtaken, Stand, Terms
 
 ASK_WITHIN_S: Final = 60.0  # a question that takes longer is cut off
@@ -117,7 +118,9 @@ class Poller:
             return False
         is_under_way = stand.place.since is not None
         every = timedelta(seconds=stream.every_s)
-        return is_under_way or stand.passed_at is None or now >= stand.passed_at + every
+        if is_under_way or stand.passed_at is None:
+            return True
+        return now >= stand.passed_at + every or now < stand.passed_at - CLOCKS_APART  # our clock went back
 
     async def _page(self, world: World, stream: Stream, stand: Stand) -> Stand | None:
         """Ask for one page and keep it; where the stream stands then, None when somebody else moved it."""

@@ -19,7 +19,7 @@ with new as (
     on conflict (channel_id, item_id) do nothing
 )
 insert into exposures (channel_id, item_id, connection_id, version, intended, ledger_seq, computed_at, because, trace_id, revision, rank, due_at)
-select c, i, k, 1, q, $2, $3, b, t, $4, r, 'infinity' from new order by place
+select c, i, k, f.base + 1, q, $2, $3, b, t, $4, r, 'infinity' from new, (select max(base) as base from fences) f order by place
 on conflict (channel_id, item_id) do nothing;
 
 -- name: hold_back

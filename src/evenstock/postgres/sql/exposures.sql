@@ -99,8 +99,8 @@ where e.item_id = any ($1::integer[]);
 -- New numbers. A number that the system already has, with nothing under way, is not told again; a new connection is told all.
 -- Tells which of them need not be told.
 insert into exposures as e (channel_id, item_id, connection_id, version, intended, ledger_seq, computed_at, because, trace_id, revision, rank, due_at)
-select c, i, k, 1, q, $2, $3, b, t, $4, r, $3
-from json_to_recordset($1::json) as n(c integer, i integer, k integer, q bigint, b text, t text, r smallint)
+select c, i, k, f.base + 1, q, $2, $3, b, t, $4, r, $3
+from json_to_recordset($1::json) as n(c integer, i integer, k integer, q bigint, b text, t text, r smallint), (select max(base) as base from fences) f
 order by c, i
 on conflict (channel_id, item_id) do update set
     version = e.version + 1, was = case when e.due_at = 'infinity' then e.acked else e.intended end, intended = excluded.intended, ledger_seq = excluded.ledger_seq,

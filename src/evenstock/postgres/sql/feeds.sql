@@ -13,7 +13,8 @@ order by e.revision, e.channel_id, e.item_id
 limit $7;
 
 -- name: stock_head
-select ledger_seq from ledger_head;
+-- Numbers of the ledger are given again after it went back in time: they are told apart by the fence.
+select h.ledger_seq, (select max(epoch) from fences) as epoch from ledger_head h;
 
 -- name: stock_page
 -- Items that changed after one place up to a number of the ledger, each once, by its newest change.

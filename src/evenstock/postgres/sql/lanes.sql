@@ -17,7 +17,7 @@ where k.connector = any ($3::text[]) and k.flow = 'live' and k.handling <> 'paus
 -- name: hold
 -- Take a connection, or keep it; a new holder raises the fence. Nobody gets it while another's lease runs.
 insert into lanes as l (connection_id, holder, fence, leased_until, not_before)
-values ($1, $2, 1, $4, $3)
+select $1, $2, max(base) + 1, $4, $3 from fences
 on conflict (connection_id) do update set holder = excluded.holder, fence = l.fence + (l.holder <> excluded.holder)::integer,
     leased_until = excluded.leased_until
 where (l.holder = excluded.holder or l.leased_until <= $3) and l.paused is null and l.not_before <= $3
@@ -165,3 +165,16 @@ update lanes set not_before = least(not_before, $2) where connection_id = (selec
 -- name: troubled
 -- Whether anything is open about single numbers of a connection.
 select exists (select from exceptions where code in ('exposure.rejected', 'exposure.delayed') and closed_at is null and connection_id = $1);
+
+-- name: clock_went_back
+-- What was put off at a time that is yet to come was put off by a clock that has gone back since: it may be told and asked at once.
+-- $2: how far ahead nobody's clock may be, $3: how long a lane is leased, $4: a turn waited for.
+with lane as (
+    update lanes set leased_until = $1, not_before = least(not_before, $1) where leased_until > $1::timestamptz + $2::interval + $3::interval
+), number as (
+    update exposures set due_at = $1 where due_at > $1 and due_at < 'infinity' and computed_at > $1 + $2
+), turn as (
+    update turns t set free_at = $1 from connections k
+    where k.connection_id = t.connection_id and t.free_at > $1 + $2 + $4::interval + make_interval(secs => coalesce(1 / k.calls_per_s, 0))
+)
+update postings set due_at = $1 where due_at > $1 and made_at > $1 + $2;

@@ -52,10 +52,12 @@ for update of p;
 
 -- name: create_positions
 -- Missing positions are made before a batch begins, never while positions are locked: that would deadlock. Masters stand
--- still meanwhile: an item with a position keeps its scale, and whoever read an older one sees that the version has changed.
+-- still meanwhile: an item with a position keeps its scale, and whoever read an older one sees that the version has changed. None is
+-- made for masters that are only remembered, of before the database went back in time.
 with masters as materialized (select version from master_version for share)
 insert into positions (item_id, location_id)
-select t.item_id, t.location_id from masters, unnest($1::integer[], $2::integer[]) as t(item_id, location_id)
+select t.item_id, t.location_id
+from masters, unnest($1::integer[], $2::integer[]) as t(item_id, location_id) join items using (item_id) join locations using (location_id)
 order by 1, 2
 on conflict do nothing;
 
