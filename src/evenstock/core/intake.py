@@ -206,9 +206,9 @@ def stream_of(event: Event) -> str:
         return event.stream
     if is_void(event):
         return "voids"
-    if isinstance(event, TransferShipped):
+    if type(event) is TransferShipped:
         return f"{event.data.from_}/"
-    if isinstance(event, TransferReceived):
+    if type(event) is TransferReceived:
         return f"{event.data.to}/"
     return f"{getattr(data, 'location', '')}/{getattr(data, 'register', None) or ''}"
 
