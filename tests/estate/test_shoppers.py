@@ -13,6 +13,7 @@ from doors.door import Door, opened, until
 from evenstock.estate.cast import COLLECT
 from evenstock.estate.hub import Hub
 from evenstock.estate.orders import End, Order
+from evenstock.estate.pace import Pace
 from evenstock.estate.shoppers import Shoppers
 from evenstock.postgres.database import Database
 
@@ -66,7 +67,7 @@ def order(ref: str, end: End = "handed_over", units: int = UNITS, *, pays_at: in
 
 def shoppers(hub: Hub, shelf: Shelf, told: list[str]) -> Shoppers:
     """Customers who wait as many seconds as their order says."""
-    return Shoppers(hub, shelf, SPEED, float, lambda _, words: told.append(words))
+    return Shoppers(hub, shelf, Pace(SPEED), float, lambda _, words: told.append(words))
 
 
 async def so(condition: Callable[[], bool]) -> None:
@@ -82,6 +83,16 @@ async def stands(door: Door) -> dict[str, Any]:
 
 
 FREE = {"sellable": UNITS, "reserved": 0, "allocated": 0}
+
+
+async def test_who_waits_hurries_when_the_show_does(database: Database, tmp_path: Path) -> None:
+    async with shop(database, tmp_path) as (_, hub):
+        shelf, pace, hour = Shelf(), Pace(1), 3_600
+        one = Shoppers(hub, shelf, pace, lambda at: at / pace.speed, lambda *_: None)
+        one.enter(order("WEB-1", pays_at=hour))
+        await so(lambda: one.open == 1)
+        pace.change(1_000 * hour)
+        await so(lambda: one.counts == Counter(handed_over=1))
 
 
 async def test_who_pays_has_it_put_aside_and_handed_over(database: Database, tmp_path: Path) -> None:

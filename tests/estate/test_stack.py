@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -74,7 +75,7 @@ def test_two_days_of_more_stores_under_every_fault_end_in_an_exact_state() -> No
 
 
 def test_a_fact_that_is_lost_on_the_way_is_found_and_its_story_told(tmp_path: Path) -> None:
-    script = write(CORNER, 1)
+    script = write(msgspec.structs.replace(CORNER, hours=1.5), 1)
     lost = next(
         event for step in script.steps if isinstance(step, Sent) for event in step.events if isinstance(event, SaleRecorded)
         and not _counted_later(script, event)

@@ -18,6 +18,7 @@ from estate.place import Place, finished
 from evenstock.estate.actors import POS
 from evenstock.estate.facts import SECOND, Fact
 from evenstock.estate.links import Delivery
+from evenstock.estate.pace import Pace
 from evenstock.estate.upsets import CODE, REMEMBERED, Upsets
 
 WITHIN_S = 60.0
@@ -42,7 +43,7 @@ class Show:
         (self.file,) = place.home.glob(".local/share/evenstock-demo-*/demo.json")
         self.ear = json.loads(self.file.read_bytes())
 
-    def tell(self, name: str, **body: str) -> tuple[int, dict[str, Any]]:
+    def tell(self, name: str, **body: str | int) -> tuple[int, dict[str, Any]]:
         return self._ask(f"{self.ear['url']}/{name}", self.ear["key"], json.dumps(body).encode())
 
     def hub(self, path: str) -> dict[str, Any]:
@@ -87,6 +88,11 @@ def test_what_is_broken_is_seen_and_what_is_mended_leaves_no_trace(place: Place)
     show = Show(place, address, key)
     assert oct(show.file.stat().st_mode & 0o777) == "0o600"
     _hears_nobody_else(show)
+    _hurries(show)
+    for told in ("you: speed ×120, 120 minutes of shop life pass in a minute", "— ×120 · "):
+        while told not in line:
+            line = process.stderr.readline()
+    assert show.tell("speed", times=60) == (200, {"speed": 60})
     _breaks_and_mends(show)
     _plays(show)
     assert place.memory_mb() < MEMORY_MB
@@ -116,6 +122,20 @@ def _hears_nobody_else(show: Show) -> None:
         assert refused.value.code == 401
         refused.value.close()
     assert "is not broken. Broken is: nothing" in show.tell("mend", what="erp-down")[1]["detail"]
+
+
+def _hurries(show: Show) -> None:
+    assert show.command("speed").stdout == "×60: 60 minutes of shop life pass in a minute\n"
+    for times in (0, 601):
+        assert show.command("speed", str(times)).returncode == 2
+        status, answer = show.tell("speed", times=times)
+        assert (status, answer["detail"]) == (
+            422,
+            f"A show goes 1 to 600 times as fast as a real shop, not {times}.",
+        )
+    assert show.tell("speed") == (200, {"speed": 60})
+    done = show.command("speed", "120")
+    assert (done.returncode, done.stdout[:5]) == (0, "×120:"), done.stderr
 
 
 def _breaks_and_mends(show: Show) -> None:
@@ -174,7 +194,7 @@ def fact(number: int, store: str = "0107", source: str = POS) -> Fact:
 
 
 def test_a_store_without_a_line_keeps_its_facts_and_sends_them_in_order_when_it_is_back() -> None:
-    upsets = Upsets(1)
+    upsets = Upsets(Pace(1))
     upsets.offline["0107"] = False
     assert [upsets.meets(fact(number)) for number in (1, 2)] == [None, None]
     assert upsets.meets(fact(3, "0118")) == fact(3, "0118")
@@ -185,7 +205,7 @@ def test_a_store_without_a_line_keeps_its_facts_and_sends_them_in_order_when_it_
 
 
 def test_only_what_has_arrived_is_said_again_and_only_so_much_of_it() -> None:
-    upsets = Upsets(1)
+    upsets = Upsets(Pace(1))
     upsets.meets(fact(0))
     assert upsets.said_lately(5) == []
     for number in range(REMEMBERED + 5):
@@ -197,7 +217,7 @@ def test_only_what_has_arrived_is_said_again_and_only_so_much_of_it() -> None:
 
 
 def test_everything_is_said_twice_while_that_lasts_and_once_after() -> None:
-    upsets = Upsets(1)
+    upsets = Upsets(Pace(1))
     first = Delivery(7, fact(1))
     assert upsets.also(first) == [first]
     upsets.repeats = True
@@ -208,7 +228,7 @@ def test_everything_is_said_twice_while_that_lasts_and_once_after() -> None:
 
 
 def test_the_tills_of_one_store_use_a_code_of_their_own_and_nobody_else_does() -> None:
-    upsets = Upsets(1)
+    upsets = Upsets(Pace(1))
     upsets.recoded = "0107"
     renamed = upsets.meets(fact(1))
     assert renamed is not None

@@ -12,6 +12,7 @@ from evenstock.estate.cast import COLLECT, HERO, HOME_DELIVERY, STORES, WAREHOUS
 from evenstock.estate.facts import MINUTE, SECOND, SPEED_MAX, STEP, Fact, NewItem, Timetable
 from evenstock.estate.links import Delivery, Link
 from evenstock.estate.orders import HOLD, Order
+from evenstock.estate.pace import Pace
 from evenstock.estate.plan import UNPLUGGED, Plan
 from evenstock.estate.truth import Spot, Truth
 from evenstock.estate.world import Said, World
@@ -38,7 +39,7 @@ def carried(seed: int, facts: list[Fact]) -> list[Delivery]:
     return [
         delivery
         for fact in facts
-        for delivery in links.setdefault(fact.link, Link(seed, fact.link, plan, SPEED)).carry(fact)
+        for delivery in links.setdefault(fact.link, Link(seed, fact.link, plan, Pace(SPEED))).carry(fact)
     ]
 
 
@@ -118,6 +119,27 @@ def test_the_world_stands_still_while_the_hub_is_told_the_morning() -> None:
     assert timetable.instant(-MINUTE) == noon - timedelta(minutes=1)
     assert timetable.instant(MINUTE) == noon + told_in + timedelta(seconds=1)
     assert timetable.at(noon + told_in + timedelta(seconds=1)) == MINUTE
+
+
+@pytest.mark.parametrize("speeds", [(SPEED_MAX, 1, SPEED_MAX), (1, SPEED_MAX, 7)])
+def test_what_has_happened_keeps_its_instant_when_the_speed_changes(speeds: tuple[int, int, int]) -> None:
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    first = Timetable(noon, speeds[0], timedelta(seconds=9))
+    changes = [noon + timedelta(seconds=10, microseconds=123_456), noon + timedelta(seconds=11)]
+    second = first.at_speed(speeds[1], changes[0])
+    third = second.at_speed(speeds[2], changes[1])
+    one, two = first.at(changes[0]), second.at(changes[1])
+    for before, after, at in ((first, second, one), (second, third, two)):
+        assert after.at(after.instant(at)) == at
+        assert [after.instant(at - back) for back in range(1, at, at // 50)] == [
+            before.instant(at - back) for back in range(1, at, at // 50)
+        ]
+    assert third.instant(-MINUTE) == noon - timedelta(minutes=1)
+    assert third.at(changes[1] + timedelta(seconds=1)) == two + speeds[2] * SECOND
+    for change in (one, two):
+        for off in range(0, STEP, 97):
+            facts = [third.instant(change + off + number * STEP) for number in range(-3, 4)]
+            assert facts == sorted(set(facts))
 
 
 def test_everything_that_the_show_promises_is_in_it(facts: list[Fact]) -> None:

@@ -256,11 +256,11 @@ class _Show:
         """Twice in every act: the item with the most to tell at its store, and what the web shop should see of it."""
         act = 0
         while True:
-            await asyncio.sleep(max(0.0, drive.wait_s(self.plan.time(act, WHY_AT))))
+            await drive.reaches(self.plan.time(act, WHY_AT))
             lead = self.plan.lead(act)
             found = await drive.hub.availability(HERO)
             screen.explains(why_in_words(found, await drive.hub.movements(HERO, lead, WHY_LINES), lead))
-            await asyncio.sleep(max(0.0, drive.wait_s(self.plan.time(act, WHY_CHANNEL_AT))))
+            await drive.reaches(self.plan.time(act, WHY_CHANNEL_AT))
             command = f"$ evenstock why {HERO} --channel {COLLECT}"
             screen.explains([command, *explanation_in_words(await drive.hub.explain(HERO, COLLECT))])
             act += 1
@@ -276,7 +276,7 @@ class _Show:
             f"  {program} why {HERO} --channel {COLLECT} {at}",
             f"  {program} why {HERO} --location {self.plan.lead(0)} {at}",
             f"  {program} status {at}",
-            f"  {program} demo break        (stores offline, ERP down, a flash sale …)   {program} demo challenge",
+            f"  {program} demo break        (stores offline, ERP down, a flash sale …)   {program} demo challenge   {program} demo speed 1",
             f"  curl -H 'Authorization: Bearer {self.key}' {self.address}/v1/availability/{HERO}",
             "",
         ]

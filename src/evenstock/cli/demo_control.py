@@ -15,7 +15,7 @@ from evenstock.estate.steering import Misled, Steering
 FILE: Final = "demo.json"  # below the demo's folder: where it listens, and the key; for its owner alone
 BODY_BYTES_MAX: Final = 4_096
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Do = Callable[[Any], Awaitable[Any]]
+VERBS: Final = ("break", "mend", "speed", "challenge", "found")
 
 
 class Heard(msgspec.Struct, forbid_unknown_fields=True):
@@ -23,6 +23,7 @@ class Heard(msgspec.Struct, forbid_unknown_fields=True):
 
     what: Name = "-"
     at: Name | None = None
+    times: int | None = None
 
 
 class Ear(msgspec.Struct, frozen=True):
@@ -38,34 +39,22 @@ async def listening(steering: Steering, folder: Path, pid: int) -> AsyncIterator
     """Hear commands as long as this lasts."""
     key = secrets.token_urlsafe(24)
 
-    def route(do: Do) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def route(verb: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             given = request.headers.get("Authorization", "").removeprefix("Bearer ")
             if "Origin" in request.headers or not hmac.compare_digest(given.encode(), key.encode()):
                 return _json({"detail": "The key is not this demo's."}, 401)
             try:
                 heard = msgspec.json.decode(await request.read() or b"{}", type=Heard)
-                return _json(await do(heard))
+                return _json(await _done(steering, verb, heard))
             except (Misled, msgspec.ValidationError, msgspec.DecodeError) as error:
                 return _json({"detail": str(error)}, 422)
 
         return answer
 
-    async def break_(heard: Heard) -> Any:
-        return {"words": await steering.break_(heard.what, heard.at)}
-
-    async def mend(heard: Heard) -> Any:
-        return {"words": await steering.mend(heard.what)}
-
-    async def begin(heard: Heard) -> Any:  # noqa: ARG001 - it takes nothing
-        return await steering.begin()
-
-    async def found(heard: Heard) -> Any:
-        return await steering.guess(heard.what, heard.at)
-
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    for name, do in (("break", break_), ("mend", mend), ("challenge", begin), ("found", found)):
-        app.router.add_post(f"/{name}", route(do))
+    for verb in VERBS:
+        app.router.add_post(f"/{verb}", route(verb))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -79,6 +68,21 @@ async def listening(steering: Steering, folder: Path, pid: int) -> AsyncIterator
     finally:
         (folder / FILE).unlink(missing_ok=True)
         await runner.cleanup()
+
+
+async def _done(steering: Steering, verb: str, heard: Heard) -> Any:
+    """What a command does, as its answer. Raises Misled."""
+    match verb:
+        case "break":
+            return {"words": await steering.break_(heard.what, heard.at)}
+        case "mend":
+            return {"words": await steering.mend(heard.what)}
+        case "speed":
+            return {"speed": steering.speed(heard.times)}
+        case "challenge":
+            return await steering.begin()
+        case _:
+            return await steering.guess(heard.what, heard.at)
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

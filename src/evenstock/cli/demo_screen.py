@@ -147,6 +147,7 @@ class Plain(_Watcher):
         tally = self.drive.tally
         away = [f"{store} {words}, {self.drive.waiting(store)} facts wait" for store, words in self.cut_off()]
         parts = [
+            f"×{self.drive.pace.speed}",
             f"{tally.sent:,} facts, {self.pace():.0f} movements/s",
             f"{len(self.drive.open)} exceptions open",
             *away,
@@ -252,7 +253,8 @@ class Living(_Watcher):
             f"[bold]{tally.held_lines}[/] held, [bold]{tally.released}[/] released",
             f"answers [bold]{tally.took.percentile(50):.0f}[/] ms, p99 [bold]{tally.took.percentile(99):.0f}[/] ms",
         )
-        return Panel(grid, title="Evenstock · Tulip & Co", title_align="left", subtitle=self._closing or None)
+        title = f"Evenstock · Tulip & Co · ×{self.drive.pace.speed}"
+        return Panel(grid, title=title, title_align="left", subtitle=self._closing or None)
 
     def _channel(self) -> RenderableType:
         """What the web shop was told of the hero lately, and how its orders fare."""

@@ -1,4 +1,4 @@
-"""demo break, mend, challenge, found: what another terminal tells a running demo."""
+"""demo break, mend, speed, challenge, found: what another terminal tells a running demo."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import typer
 
 from evenstock.cli.demo_control import FILE, Ear
 from evenstock.cli.talk import Exit, Json, answer_json, fail, out
+from evenstock.estate.facts import SPEED_MAX
 from evenstock.estate.steering import BREAKS, CHALLENGE_S, HIDDEN
 from evenstock.settings import settings
 
@@ -28,6 +29,7 @@ Store = Annotated[str | None, typer.Option("--at", help="At which store.", show_
 def register(app: typer.Typer) -> None:
     app.command("break")(break_)
     app.command()(mend)
+    app.command()(speed)
     app.command()(challenge)
     app.command()(found)
 
@@ -51,6 +53,27 @@ def mend(
 ) -> None:
     """Mend what was broken."""
     _told(_ask(data, "mend", {"what": what}), as_json=as_json)
+
+
+def speed(
+    times: Annotated[
+        int | None,
+        typer.Argument(
+            min=1,
+            max=SPEED_MAX,
+            help="How many times faster than a real shop's time; without it, how fast it goes now.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Let the running demo go faster or slower from now on."""
+    answer = _ask(data, "speed", {"times": times})
+    if as_json:
+        answer_json(answer)
+    else:
+        out.print(f"×{answer['speed']}: {answer['speed']} minutes of shop life pass in a minute")
 
 
 def challenge(data: Folder = None, as_json: Json = False) -> None:

@@ -207,10 +207,9 @@ def book(
     claimed: Mapping[PositionKey, tuple[int, int]] = NO_CLAIMS,
 ) -> Booking:
     """What the batch writes, decided from what was locked and loaded; `claimed`: how claims change beside it."""
-    booking = Booking()
+    booking = Booking([_movement(ordinal, entry) for ordinal, entry in enumerate(work.entries)])
     totals: dict[PositionKey, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for entry in work.entries:
-        booking.movements.append(_movement(len(booking.movements), entry))
         move = entry.move
         spot = (move.item_id, move.location_id)
         if spot not in slow:
@@ -227,9 +226,11 @@ def book(
     for spot in claimed:
         totals[spot]  # claims alone may begin or end an alarm
     for spot in sorted(totals):
-        total = totals[spot]
-        booking.changes.append(Change(*spot, total[0], total[1], total[2], total[3], counted_at.get(spot)))
-        booking.alarms.extend(_alarms(spot, positions[spot], total, sum(claimed.get(spot, (0, 0)))))
+        s, q, d, t = total = totals[spot]
+        booking.changes.append(Change(spot[0], spot[1], s, q, d, t, counted_at.get(spot)))
+        booking.alarms.extend(
+            _alarms(spot, positions[spot], total, sum(claimed[spot]) if spot in claimed else 0)
+        )
     return booking
 
 

@@ -254,9 +254,9 @@ def stream_of(event: Event) -> str:
         return "voids"
     if is_order(event):
         return "orders"
-    if isinstance(event, TransferShipped):
+    if type(event) is TransferShipped:
         return f"{event.data.from_}/"
-    if isinstance(event, TransferReceived):
+    if type(event) is TransferReceived:
         return f"{event.data.to}/"
     return f"{getattr(data, 'location', '')}/{getattr(data, 'register', None) or ''}"
 

@@ -11,6 +11,9 @@ RANGES_MAX = 1_000  # of one stream; beyond it the oldest gaps are taken as neve
 
 def merge(seen: Sequence[int], numbers: Iterable[int]) -> list[int]:
     """The ranges after these numbers came too."""
+    numbers = list(numbers)
+    if seen and len(numbers) == 1 and numbers[0] == seen[-1] + 1:  # the next one, as nearly always
+        return [*seen[:-1], numbers[0]]
     spans = sorted([*zip(seen[::2], seen[1::2], strict=True), *((number, number) for number in numbers)])
     merged: list[int] = []
     for first, last in spans:

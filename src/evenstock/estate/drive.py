@@ -25,6 +25,7 @@ from evenstock.estate.facts import Fact, NewItem, Timetable, event
 from evenstock.estate.hub import BATCH_MAX, Availability, Hub, Trouble
 from evenstock.estate.links import Delivery, Link
 from evenstock.estate.orders import Order
+from evenstock.estate.pace import Pace
 from evenstock.estate.plan import Plan
 from evenstock.estate.recorded import Recorded
 from evenstock.estate.shoppers import Shoppers
@@ -75,10 +76,10 @@ class Drive:
         self.hero: Availability | None = None
         self.recorded = recorded
         self.shown: deque[int] = deque(maxlen=SHOWN)  # what customers of click-and-collect saw of the hero
-        self.upsets = Upsets(speed)
-        self.shoppers = Shoppers(hub, self.world, speed, self.wait_s, self._tell_order)
+        self.pace = Pace(speed)
+        self.upsets = Upsets(self.pace)
+        self.shoppers = Shoppers(hub, self.world, self.pace, self.wait_s, self._tell_order)
         self._seed = seed
-        self._speed = speed
         self._now = now
         self._tell = tell
         self._timetable = Timetable(now(), speed)
@@ -98,7 +99,12 @@ class Drive:
 
     def wait_s(self, at: int) -> float:
         """How long it is to a world time, in seconds of the wall's clock."""
-        return (at - self.world_time()) / (1_000_000 * self._speed)
+        return (at - self.world_time()) / self.pace.second
+
+    async def reaches(self, at: int) -> None:
+        """Wait for a world time, whatever the speed is meanwhile."""
+        while await self.pace.wait(self.wait_s(at)):
+            pass
 
     def waiting(self, location: str) -> int:
         """Facts of a sender that are on their way, or held back by a line that is cut."""
@@ -114,7 +120,7 @@ class Drive:
         await self.hub.add_locations(location_master(self.cast))
         await self.hub.add_items(item_master(self.cast.skus))
         await self.hub.add_connections(books)
-        self._timetable = Timetable(self._now(), self._speed)
+        self._timetable = Timetable(self._now(), self.pace.speed)
         morning = self._carry(self.world.until(0))
         known = [delivery for delivery in morning if delivery.at <= 0]
         for delivery in morning:
@@ -191,6 +197,11 @@ class Drive:
         """Tell whoever watches."""
         self._tell(News(self._now(), "note", words))
 
+    def change_speed(self, speed: int) -> None:
+        """The world lives so many times faster than a real shop from now on; what has happened stays when it was."""
+        self._timetable = self._timetable.at_speed(speed, self._now())
+        self.pace.change(speed)
+
     def say_again(self) -> None:
         """The latest facts are sent once more."""
         self._deliver(self.upsets.said_lately(self.world_time()))
@@ -222,7 +233,7 @@ class Drive:
             if isinstance(fact, Fact):
                 link = self._links.get(fact.link)
                 if link is None:
-                    link = self._links[fact.link] = Link(self._seed, fact.link, self.plan, self._speed)
+                    link = self._links[fact.link] = Link(self._seed, fact.link, self.plan, self.pace)
                 carried += link.carry(fact)
         return carried
 

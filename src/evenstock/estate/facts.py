@@ -41,21 +41,30 @@ class NewItem(msgspec.Struct, frozen=True):
 class Timetable(msgspec.Struct, frozen=True):
     """World time on the wall's clock: before the show as it was, during the show `speed` times faster.
 
-    In between the world stands still for as long as it takes to tell the hub the morning.
+    In between the world stands still for as long as it takes to tell the hub the morning. When the speed changes, what has
+    happened keeps its instant: `since` is the world time from which on this speed holds, and `before` what held until then.
     """
 
     opens_at: datetime
     speed: int
     still: timedelta = timedelta()
+    since: int = 0
+    before: "Timetable | None" = None
 
     def instant(self, at: int) -> datetime:
+        if self.before is not None and at < self.since:
+            return self.before.instant(at)
         if at < 0:
             return self.opens_at + timedelta(microseconds=at)
-        return self.opens_at + self.still + timedelta(microseconds=at // self.speed)
+        return self.opens_at + self.still + timedelta(microseconds=(at - self.since) // self.speed)
 
     def at(self, now: datetime) -> int:
         """The world time at an instant of the show."""
-        return (now - self.opens_at - self.still) // timedelta(microseconds=1) * self.speed
+        return self.since + (now - self.opens_at - self.still) // timedelta(microseconds=1) * self.speed
+
+    def at_speed(self, speed: int, now: datetime) -> "Timetable":
+        """The same until now, and another speed from now on."""
+        return Timetable(now, speed, since=self.at(now), before=self)
 
 
 def event(fact: Fact, timetable: Timetable) -> dict[str, Any]:

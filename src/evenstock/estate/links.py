@@ -5,7 +5,8 @@ from typing import Final, Literal
 import msgspec
 
 from evenstock.estate.chance import stream
-from evenstock.estate.facts import SECOND, Fact
+from evenstock.estate.facts import Fact
+from evenstock.estate.pace import Pace
 from evenstock.estate.plan import Plan
 
 LATENCY_S: Final = 0.15
@@ -31,28 +32,26 @@ class Delivery(msgspec.Struct, frozen=True):
 class Link:
     """What one sender's line does to its facts; first deliveries keep their order, but for the odd one overtaken."""
 
-    def __init__(self, seed: int, name: str, plan: Plan, speed: int) -> None:
+    def __init__(self, seed: int, name: str, plan: Plan, pace: Pace) -> None:
         self._name = name
         self._plan = plan
-        self._second = (
-            speed * SECOND
-        )  # of the wall's clock, in world time: networks do not hurry with the world
+        self._pace = pace
         self._random = stream(seed, name, "network")
         self._last = -(10**15)
 
     def carry(self, fact: Fact) -> list[Delivery]:
         """When the hub gets it, and gets it again."""
-        chance = self._random
+        chance, second = self._random, self._pace.second
         latency = chance.expovariate(1 / LATENCY_S)
         overtaken, again, after = chance.random(), chance.random(), chance.uniform(*AGAIN_AFTER_S)
-        at = max(self._last, fact.at + int(latency * self._second))
+        at = max(self._last, fact.at + int(latency * second))
         back = self._plan.away_until(self._name, fact.at) or self._plan.away_until(self._name, at)
         if back is not None:
             at = max(at, back)
         self._last = at
         if back is None and overtaken < OVERTAKEN_PART:
-            at += int(OVERTAKEN_S * self._second)
+            at += int(OVERTAKEN_S * second)
         carried = [Delivery(at, fact, late=back is not None)]
         if again < AGAIN_PART:
-            carried.append(Delivery(at + int(after * self._second), fact, "again"))
+            carried.append(Delivery(at + int(after * second), fact, "again"))
         return carried

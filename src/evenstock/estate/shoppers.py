@@ -8,13 +8,14 @@ reserve → pay (confirm) → put aside (allocate) → hand over, which the hous
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from evenstock.estate.cast import COLLECT
-from evenstock.estate.facts import SECOND, lines
+from evenstock.estate.facts import lines
 from evenstock.estate.hub import Hub, HubRefused, Reservation
 from evenstock.estate.orders import HOLD, Order
+from evenstock.estate.pace import Pace
 
 TOO_LATE: Final = frozenset({"reservation.expired", "reservation.ended", "reservation.insufficient"})
 SWEPT_S: Final = 0.1  # after its time, a hold is looked at
@@ -32,15 +33,15 @@ class Shoppers:
     """All customers under way. `wait_s` says how long it is to a world time; once the shop closes nobody waits."""
 
     def __init__(
-        self, hub: Hub, floor: Floor, speed: int, wait_s: Callable[[int], float], tell: Tell
+        self, hub: Hub, floor: Floor, pace: Pace, wait_s: Callable[[int], float], tell: Tell
     ) -> None:
         self.counts: Counter[str] = Counter()  # orders, by what became of them
         self.open = 0
         self._hub = hub
         self._floor = floor
-        self._hold_s = max(1, HOLD // (speed * SECOND))
+        self._pace = pace
         self._wait_s = wait_s
-        self._closing = asyncio.Event()
+        self._is_closing = False
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None
@@ -59,7 +60,8 @@ class Shoppers:
 
     async def close(self) -> None:
         """The shop closes: every order comes to its end at once."""
-        self._closing.set()
+        self._is_closing = True
+        self._pace.wake()
         while self._tasks:
             await asyncio.wait(self._tasks)
         self.check()
@@ -103,7 +105,7 @@ class Shoppers:
         return {
             "channel": order.channel,
             "order_ref": order.ref,
-            "expires_in_s": self._hold_s,
+            "expires_in_s": max(1, HOLD // self._pace.second),
             "lines": lines(order.basket, **where),
         }
 
@@ -133,9 +135,9 @@ class Shoppers:
         assert held.expires_at is not None  # noqa: S101 - a hold has an end
         await self._sleep_until(order.at + HOLD)
         while (await self._hub.reservation(held.id)).status == "held":
-            if self._closing.is_set():
+            if self._is_closing:
                 return await self._cleared(held)
-            await self._pause(SWEPT_S)
+            await self._pace.wait(SWEPT_S)
         self._tell(
             order,
             f"{order.ref} was never paid, its hold ran out: {order.goods} at {order.location} may be sold again",
@@ -149,11 +151,9 @@ class Shoppers:
         return "cleared"
 
     async def _sleep_until(self, at: int) -> None:
-        await self._pause(max(0.0, self._wait_s(at)))
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._closing.wait(), seconds)
+        """By the speed there is then; nobody waits any more once the shop closes."""
+        while not self._is_closing and await self._pace.wait(self._wait_s(at)):
+            pass
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import msgspec
 
 from evenstock.estate.cast import BOOKS, HERO
 from evenstock.estate.drive import Drive
+from evenstock.estate.facts import SPEED_MAX
 
 FLASH_ORDERS: Final = 60
 PLANTED: Final = 3  # problems of a challenge
@@ -120,6 +121,17 @@ class Steering:
         """Everything is as it should be."""
         for what in list(self.broken):
             await self._mend(what)
+
+    def speed(self, times: int | None) -> int:
+        """Let the show go so many times faster than a real shop, from now on; None only asks. Raises Misled."""
+        drive = self._drive
+        if times is None:
+            return drive.pace.speed
+        if not 1 <= times <= SPEED_MAX:
+            raise Misled(f"A show goes 1 to {SPEED_MAX} times as fast as a real shop, not {times}.")
+        drive.change_speed(times)
+        drive.announce(f"you: speed ×{times}, {times} minutes of shop life pass in a minute")
+        return times
 
     # The challenge
 

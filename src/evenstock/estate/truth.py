@@ -6,7 +6,7 @@ what the hub must believe, once every fact has arrived  =  truth + what vanished
 from collections import defaultdict
 from typing import Final
 
-from evenstock.core.ledger import BUCKETS, INDEX, Place, Vector, effect
+from evenstock.core.ledger import BUCKETS, INDEX, Place, Vector, add_effect
 
 Spot = tuple[str, str]  # sku, location
 SELLABLE: Final = INDEX["sellable"]
@@ -28,7 +28,9 @@ class Truth:
 
     def move(self, spot: Spot, from_place: Place, to_place: Place, units: int) -> None:
         """Something happened that a fact tells."""
-        self._add(self._really[spot], effect(from_place, to_place, units))
+        there = self._really[spot]
+        add_effect(there, from_place, to_place, units)
+        self._check(there)
 
     def vanish(self, spot: Spot, bucket: str, units: int) -> int:
         """Units go and no fact tells it; returns how many there were to go."""
@@ -47,9 +49,9 @@ class Truth:
 
     def drift(self, spot: Spot, bucket: str, units: int) -> None:
         """Units appear (or, below zero, go) and no fact tells it."""
-        change = [0] * len(BUCKETS)
-        change[INDEX[bucket]] = units
-        self._add(self._really[spot], (change[0], change[1], change[2], change[3]))
+        there = self._really[spot]
+        there[INDEX[bucket]] += units
+        self._check(there)
         self._unseen[spot][INDEX[bucket]] -= units
 
     def count(self, spot: Spot) -> int:
@@ -66,9 +68,7 @@ class Truth:
         return sum(sum(unseen) for unseen in self._unseen.values())
 
     @staticmethod
-    def _add(there: list[int], change: Vector) -> None:
-        for index, units in enumerate(change):
-            there[index] += units
+    def _check(there: list[int]) -> None:
         if min(there) < 0:
             raise ValueError("the world gave away what it does not have")
 

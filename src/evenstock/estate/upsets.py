@@ -6,8 +6,9 @@ from typing import Any, Final
 import msgspec
 
 from evenstock.estate.actors import POS
-from evenstock.estate.facts import SECOND, Fact
+from evenstock.estate.facts import Fact
 from evenstock.estate.links import Delivery
+from evenstock.estate.pace import Pace
 
 REMEMBERED: Final = 200  # facts that are said again at once when repeating begins
 AGAIN_AFTER_S: Final = 0.3
@@ -15,14 +16,14 @@ CODE: Final = "K-"  # the till's own code of an item, before its sku
 
 
 class Upsets:
-    """What is upset now. World time in µs; `second` is one of the wall's clock in it."""
+    """What is upset now. World time in µs."""
 
-    def __init__(self, speed: int) -> None:
+    def __init__(self, pace: Pace) -> None:
         self.offline: dict[str, bool] = {}  # stores without a line, and whether that is a secret
         self.recoded: str | None = None  # the store whose tills name items by a code of their own
         self.repeats = False
         self.codes: set[str] = set()  # skus that were named like that
-        self._second = speed * SECOND
+        self._pace = pace
         self._kept: dict[str, list[Fact]] = {}
         self._recent: deque[Fact] = deque(maxlen=REMEMBERED)
 
@@ -60,7 +61,7 @@ class Upsets:
         return [Delivery(now, fact, late=True) for fact in self._kept.pop(store, [])]
 
     def _again(self, fact: Fact, at: int) -> Delivery:
-        return Delivery(at + int(AGAIN_AFTER_S * self._second), fact, "again")
+        return Delivery(at + int(AGAIN_AFTER_S * self._pace.second), fact, "again")
 
     def _renamed(self, fact: Fact) -> Fact:
         lines: list[dict[str, Any]] = []

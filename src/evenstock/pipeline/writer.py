@@ -1,7 +1,9 @@
 """The writers of a process: whatever waits is one batch, while the previous commit is under way (D2).
 
 Callers' requests are grouped without an artificial wait. Each of a few lanes has a connection shared with nobody, so that
-one prepares its batch while another commits; what lanes may do to each other, processes may too, and is safe alike. A clean stop finishes what was accepted.
+one prepares its batch while another commits; what lanes may do to each other, processes may too, and is safe alike. What is
+small goes first, so that a till never waits for days of another store that come at once; what is large is in every other
+batch at least. A clean stop finishes what was accepted.
 """
 
 import asyncio
@@ -25,6 +27,10 @@ LANES: Final = 3  # one prepares, one takes its keys, one holds positions and co
 SECOND_LANE_EVENTS_MIN: Final = 100  # that wait, before they do not wait for the batch under way
 BATCH_EVENTS_MAX: Final = 1_000  # of one transaction, but never less than one request
 EVENTS_WAITING_MAX: Final = 20_000  # beyond it callers are asked to come again
+BULK_EVENTS_MIN: Final = (
+    100  # of one request, from which on it is taken for a store that catches up, not for a till
+)
+BULK_PART: Final = 0.75  # of the events that may wait; the rest is kept free for tills
 
 EVENTS = Counter("evenstock_events", "Events answered, by outcome.", ["outcome"])
 WAITING = Gauge("evenstock_events_waiting", "Events accepted into the queue and not yet committed.")
@@ -70,6 +76,8 @@ class Writer:
         self._heard = heard  # told of events once what became of them is durable
         self._events_waiting_max = events_waiting_max
         self._queue: deque[_Submission | _Release] = deque()
+        self._bulk: deque[_Submission] = deque()
+        self._bulk_has_waited = False  # while a batch went without it
         self._wake = asyncio.Event()
         self._events_waiting = 0  # for their answer
         self._events_queued = 0  # for a lane
@@ -102,7 +110,7 @@ class Writer:
         """
         self._admit(len(incoming))
         submission = _Submission(incoming, asyncio.get_running_loop().create_future())
-        self._queue.append(submission)
+        (self._bulk if len(incoming) >= BULK_EVENTS_MIN else self._queue).append(submission)
         self._events_queued += len(incoming)
         self._wake.set()
         return await submission.answer
@@ -119,23 +127,26 @@ class Writer:
         if self._stopping:
             REFUSED.labels("hub.stopping").inc()
             raise Refusal("hub.stopping", "The hub is stopping and takes nothing more.")
-        if self._events_waiting + events > self._events_waiting_max:
+        most = self._events_waiting_max
+        if events >= BULK_EVENTS_MIN:
+            most = int(most * BULK_PART)
+        if self._events_waiting + events > most:
             REFUSED.labels("hub.overloaded").inc()
-            raise Refusal(
-                "hub.overloaded",
-                f"{self._events_waiting:,} events wait to be booked; at most {self._events_waiting_max:,} may.",
-            )
+            detail = f"{self._events_waiting:,} events wait to be booked; at most {most:,} may."
+            raise Refusal("hub.overloaded", detail)
         self._events_waiting += events
         WAITING.set(self._events_waiting)
 
     async def _run(self, lane: Lane) -> None:
-        while self._queue or not self._stopping:
-            if not self._queue or (self._lanes_busy and self._events_queued < SECOND_LANE_EVENTS_MIN):
+        while self._queue or self._bulk or not self._stopping:
+            if not (self._queue or self._bulk) or (
+                self._lanes_busy and self._events_queued < SECOND_LANE_EVENTS_MIN
+            ):
                 self._wake.clear()
                 await self._wake.wait()
                 continue
             self._lanes_busy += 1
-            first = self._queue[0]
+            first = self._queue[0] if self._queue else None
             if isinstance(first, _Release):
                 self._queue.popleft()
                 await self._release(lane, first)
@@ -145,15 +156,17 @@ class Writer:
             self._wake.set()
 
     def _take(self) -> list[_Submission]:
-        """Whatever waits, up to the size of a batch, in arrival order."""
+        """Whatever waits, up to the size of a batch: what is small, then what is large, each in arrival order."""
         taken: list[_Submission] = []
-        events = 0
-        while self._queue and isinstance(first := self._queue[0], _Submission):
-            if taken and events + len(first.incoming) > BATCH_EVENTS_MAX:
-                break
-            self._queue.popleft()
-            taken.append(first)
-            events += len(first.incoming)
+        events, bulk = 0, len(self._bulk)
+        for queue in (self._bulk, self._queue) if self._bulk_has_waited else (self._queue, self._bulk):
+            while queue and isinstance(first := queue[0], _Submission):
+                if taken and events + len(first.incoming) > BATCH_EVENTS_MAX:
+                    break
+                queue.popleft()
+                taken.append(first)
+                events += len(first.incoming)
+        self._bulk_has_waited = 0 < bulk == len(self._bulk)
         self._events_queued -= events
         return taken
 

@@ -5,7 +5,7 @@ again with it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final, Literal
@@ -23,6 +23,7 @@ from evenstock.core.reservations.claims import (
     Reservation,
     Shipped,
 )
+from evenstock.core.reservations.placing import candidates
 
 NOTHING: Final = Position()
 
@@ -40,12 +41,14 @@ class Unforeseen(Exception):  # noqa: N818 - not an error: the batch is done aga
 
 
 class Locked(msgspec.Struct):
-    """What nobody else changes until the batch has ended."""
+    """What nobody else changes until the batch has ended; None is all there is, for whoever is alone."""
 
     positions: Mapping[PositionKey, Position] = {}
-    spots: AbstractSet[PositionKey] = frozenset()  # that were locked, be there a position or not
+    spots: AbstractSet[PositionKey] | None = frozenset()  # that were locked, be there a position or not
     reservations: Iterable[Reservation] = ()
-    identities: AbstractSet[Identity] = frozenset()  # of which the open reservation would be among those
+    identities: AbstractSet[Identity] | None = (
+        frozenset()
+    )  # of which the open reservation would be among those
 
 
 class _Spot(msgspec.Struct):
@@ -80,14 +83,19 @@ class ClaimBook:
 
     def foresee(self, spots: AbstractSet[PositionKey]) -> None:
         """Make sure that these positions are locked. Raises Unforeseen."""
-        if not spots <= self._locked:
+        if self._locked is not None and not spots <= self._locked:
             raise Unforeseen(spots - self._locked)
+
+    def foresee_lines(self, asked: Sequence[Asked], locations: Sequence[int]) -> None:
+        """The same of wherever lines may be placed. Raises Unforeseen."""
+        if self._locked is not None:
+            self.foresee(candidates(asked, locations))
 
     def open_under(self, identity: Identity | None) -> Reservation | None:
         """The reservation that an order has now. Raises Unforeseen when nobody looked."""
         if identity is None:
             return None
-        if identity not in self._identities:
+        if self._identities is not None and identity not in self._identities:
             raise Unforeseen(identities=[identity])
         return self._open.get(identity)
 
@@ -100,17 +108,18 @@ class ClaimBook:
     def offer(self, line: Asked, location_id: int, terms: Terms) -> int:
         """What may be promised of a line at a location."""
         key = (line.item_id, location_id)
-        spot = self._spots.get(key)
+        spot = self._spots.get(key) if self._spots else None
         if spot is not None:
             return max(0, spot.sellable - spot.reserved - spot.allocated - _safety(terms, line))
-        position = self._position(key)
-        if position is NOTHING:
-            return 0
-        return max(0, position.vector[0] - position.reserved - position.allocated - _safety(terms, line))
+        position = self._positions.get(key)
+        if position is None:
+            position = self._position(key)
+        free = position.vector[0] - position.reserved - position.allocated
+        return max(0, free - _safety(terms, line)) if free > 0 else 0
 
     def _position(self, key: PositionKey) -> Position:
         """As it was before the batch. Raises Unforeseen."""
-        if key not in self._locked:
+        if self._locked is not None and key not in self._locked:
             raise Unforeseen([key])
         return self._positions.get(key, NOTHING)
 
@@ -241,6 +250,9 @@ class ClaimBook:
     def changes(self) -> dict[PositionKey, tuple[int, int]]:
         """How reserved and allocated change at each position, in the global order."""
         totals: dict[PositionKey, list[int]] = {}
+        if len(self.entries) == 1:
+            entry = self.entries[0]
+            return {(entry.item_id, entry.location_id): (entry.reserved, entry.allocated)}
         for entry in self.entries:
             total = totals.setdefault((entry.item_id, entry.location_id), [0, 0])
             total[0] += entry.reserved
@@ -265,4 +277,4 @@ class ClaimBook:
 
 
 def _safety(terms: Terms, line: Asked) -> int:
-    return terms.safety_stock * int(10**line.scale)
+    return terms.safety_stock * int(10**line.scale) if terms.safety_stock else 0

@@ -45,7 +45,8 @@ class Claim(msgspec.Struct):
 
     @property
     def open(self) -> int:
-        return 0 if self.closed else max(0, self.granted - self.shipped - self.released)
+        left = self.granted - self.shipped - self.released
+        return left if left > 0 and not self.closed else 0
 
     @property
     def spot(self) -> PositionKey:
@@ -76,7 +77,7 @@ class Reservation(msgspec.Struct, kw_only=True):
 
     @property
     def open(self) -> int:
-        return sum(claim.open for claim in self.claims)
+        return sum([claim.open for claim in self.claims])
 
     @property
     def was_closed(self) -> bool:
@@ -85,7 +86,7 @@ class Reservation(msgspec.Struct, kw_only=True):
 
     @property
     def shipped(self) -> int:
-        return sum(claim.shipped for claim in self.claims)
+        return sum([claim.shipped for claim in self.claims])
 
     @property
     def identity(self) -> Identity | None:

@@ -100,7 +100,7 @@ class Desk:
                 )
             self._remember(wanted, current)
             return self._told(current)
-        self.book.foresee(candidates(wanted.asked, wanted.terms.locations))
+        self.book.foresee_lines(wanted.asked, wanted.terms.locations)
         if current is not None:
             self.book.close(current, "expired")
         reservation = Reservation(
@@ -199,7 +199,7 @@ class Desk:
         if found.status != "expired" and not found.is_due(self.now):
             return None
         newer = self.book.open_under(found.identity)
-        self.book.foresee(candidates(asked, found.terms.locations))
+        self.book.foresee_lines(asked, found.terms.locations)
         self._expire_if_due(found)
         if found.status != "expired":  # it was shipped in part
             return None

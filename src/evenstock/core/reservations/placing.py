@@ -82,7 +82,8 @@ def _one_for_all(
     wanted = [(item_id, by_item[item_id], number) for item_id, number in needed.items()]
     for location_id in locations:
         for item_id, line, number in wanted:
-            if offer(line, location_id) - taken.get((item_id, location_id), 0) < number:
+            free = offer(line, location_id)
+            if free < number or (taken and free - taken.get((item_id, location_id), 0) < number):
                 break
         else:
             return location_id

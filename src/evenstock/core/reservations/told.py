@@ -104,9 +104,15 @@ def told(
 def _line(asked: Asked, claims: Sequence[Claim], names: Mapping[int, str], *, due: bool) -> LineTold:
     scale = asked.scale
     standing = [claim for claim in claims if not claim.closed] if not due else []
-    granted = sum(claim.granted for claim in standing or claims)
-    reserved = sum(claim.open for claim in standing if not claim.allocated)
-    allocated = sum(claim.open for claim in standing if claim.allocated)
+    granted = sum([claim.granted for claim in standing or claims])
+    reserved = allocated = 0
+    places = []
+    for claim in standing:
+        here = (0, claim.open) if claim.allocated else (claim.open, 0)
+        reserved += here[0]
+        allocated += here[1]
+        name = names.get(claim.location_id, str(claim.location_id))
+        places.append(PlacedAt(name, *[_number(units, scale) for units in (claim.granted, *here)]))
     return LineTold(
         line=asked.line,
         item=ItemName(asked.sku),
@@ -114,15 +120,9 @@ def _line(asked: Asked, claims: Sequence[Claim], names: Mapping[int, str], *, du
         quantity=_number(min(asked.units, granted), scale),
         reserved=_number(reserved, scale),
         allocated=_number(allocated, scale),
-        shipped=_number(sum(claim.shipped for claim in claims), scale),
-        released=_number(sum(min(claim.released, claim.granted - claim.shipped) for claim in claims), scale),
-        locations=[
-            PlacedAt(
-                names.get(claim.location_id, str(claim.location_id)),
-                _number(claim.granted, scale),
-                _number(0 if claim.allocated else claim.open, scale),
-                _number(claim.open if claim.allocated else 0, scale),
-            )
-            for claim in standing
-        ],
+        shipped=_number(sum([claim.shipped for claim in claims]), scale),
+        released=_number(
+            sum([min(claim.released, claim.granted - claim.shipped) for claim in claims]), scale
+        ),
+        locations=places,
     )

@@ -4,10 +4,11 @@ The ERP closes at night, refuses a few at first, and now and then does not answe
 the same key, and it takes a key once.
 """
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evenstock.core.booking import Movement, PositionKey
-from evenstock.core.ledger import effect
+from evenstock.core.ledger import add_effect
 from evenstock.estate.box.agenda import HOUR, MINUTE, MS, SECOND
 from evenstock.estate.box.memory import Posting
 from evenstock.estate.box.scenario import Books
@@ -35,7 +36,7 @@ class Erp:
 
     def __init__(self, box: "Box", what: Books) -> None:
         self.what = what
-        self.stock: dict[PositionKey, list[int]] = {}
+        self.stock: defaultdict[PositionKey, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         self.taken: dict[str, None] = {}
         self._box = box
         self._chance = stream(box.seed, "erp", "postings")
@@ -77,10 +78,8 @@ class Erp:
         return now < until
 
     def _post(self, movement: Movement) -> None:
-        total = self.stock.setdefault((movement.item_id, movement.location_id), [0, 0, 0, 0])
-        change = effect(movement.from_place, movement.to_place, movement.quantity)  # type: ignore[arg-type]
-        for index, units in enumerate(change):
-            total[index] += units
+        total = self.stock[movement.item_id, movement.location_id]
+        add_effect(total, movement.from_place, movement.to_place, movement.quantity)  # type: ignore[arg-type]
 
     def answers(self) -> bool:
         """Whether the answer to a call reaches us."""

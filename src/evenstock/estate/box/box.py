@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -89,7 +88,9 @@ class Box:
         self.publish_every = int(policy.publish_s * SECOND)
         self.hold = HOLD // timedelta(microseconds=1)
         self._zone = ZoneInfo(scenario.zone)
-        self.hour = cache(self._hour)
+        self._opens_at = scenario.opens_at
+        self._into_minute = scenario.opens_at.second * SECOND + scenario.opens_at.microsecond
+        self._hours: dict[int, int] = {}  # minute → hour
         self._name_things()
         self.market: Market = market_of(self)
         self.hub = parts.hub(self._masters(), self._hears, parts.rules)
@@ -171,6 +172,10 @@ class Box:
     def _hears(self, key: PositionKey, old: Position, new: Position) -> None:
         self.view.hears(key, old, new)
 
+    def forget(self) -> None:
+        """The play is over: let go of all its parts, which know each other by way of the box."""
+        self.__dict__.clear()
+
     # What others ask
 
     def view_of(self, channel: str) -> View:
@@ -179,10 +184,15 @@ class Box:
 
     def instant(self, at: int) -> datetime:
         """A time of the scenario on the clock."""
-        return self.scenario.opens_at + timedelta(microseconds=at)
+        return self._opens_at + timedelta(0, 0, at)
 
-    def _hour(self, at: int) -> int:
-        return self.instant(at).astimezone(self._zone).hour
+    def hour(self, at: int) -> int:
+        """What hour the clock on the wall shows; asked for every customer, and the same all through a minute."""
+        minute = (at + self._into_minute) // MINUTE
+        hour = self._hours.get(minute)
+        if hour is None:
+            hour = self._hours[minute] = self.instant(at).astimezone(self._zone).hour
+        return hour
 
     def read(self, told: Told) -> Event:
         """The event as it comes out of its source's format."""

@@ -97,8 +97,9 @@ class Demand:
         if at >= until:
             return None
         total, skus = weights[-1], self._wishes.skus
+        luck = chance.random
         basket: dict[str, int] = {}
-        for _ in range(self._kinds[int(chance.random() * len(self._kinds))]):
-            sku = skus[bisect(weights, chance.random() * total)]
-            basket[sku] = QUANTITIES[int(chance.random() * len(QUANTITIES))]
-        return Visit(at, tuple(basket.items()), tuple(chance.random() for _ in range(LUCKS)))
+        for _ in range(self._kinds[int(luck() * len(self._kinds))]):
+            sku = skus[bisect(weights, luck() * total)]
+            basket[sku] = QUANTITIES[int(luck() * len(QUANTITIES))]
+        return Visit(at, tuple(basket.items()), tuple([luck() for _ in range(LUCKS)]))

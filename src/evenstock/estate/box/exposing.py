@@ -3,6 +3,7 @@
 A number that may or may not have arrived (no answer) is told again under its own version before anything else is told.
 """
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -33,11 +34,12 @@ class View:
         self.senders: list[Sender] = []
         self._box = box
         self._inside = frozenset(locations)
-        self._sums: dict[int, int] = {}
+        self._sums: defaultdict[int, int] = defaultdict(int)
         self._terms: Terms | None = None
+        self._terms_without: dict[int, Terms] = {}
 
     def ats(self, item_id: int) -> int:
-        return self._sums.get(item_id, 0)
+        return self._sums[item_id]
 
     @property
     def terms(self) -> Terms:
@@ -46,6 +48,14 @@ class View:
             lit = tuple(id_ for id_ in self.locations if id_ not in self.dark)
             self._terms = Terms(lit, self.safety_stock)
         return self._terms
+
+    def terms_without(self, location_id: int) -> Terms:
+        """The same, but not from one location."""
+        found = self._terms_without.get(location_id)
+        if found is None:
+            left = tuple(id_ for id_ in self.terms.locations if id_ != location_id)
+            found = self._terms_without[location_id] = Terms(left, self.safety_stock)
+        return found
 
     def hears(self, key: PositionKey, old: Position, new: Position) -> None:
         """A position changed."""
@@ -58,6 +68,7 @@ class View:
         if dark == (location_id in self.dark):
             return
         self._terms = None
+        self._terms_without.clear()
         (self.dark.add if dark else self.dark.discard)(location_id)
         offer, memory = self._box.rules.offer, self._box.hub.memory
         for item_id in self._box.items.values():
@@ -68,7 +79,7 @@ class View:
 
     def _change(self, item_id: int, units: int) -> None:
         if units:
-            self._sums[item_id] = self._sums.get(item_id, 0) + units
+            self._sums[item_id] += units
             for sender in self.senders:
                 sender.owe(item_id)
 
@@ -137,7 +148,9 @@ class Sender:
     def _gather(self) -> None:
         """Tell it with what else changes meanwhile: a moment later, or with the next batch."""
         now, every = self._box.agenda.now, self._box.batch_every
-        self._wake((now // every + 1) * every if every else now + self._box.publish_every)
+        at = (now // every + 1) * every if every else now + self._box.publish_every
+        if self._planned_for is None or at < self._planned_for:
+            self._wake(at)
 
     def _wake(self, at: int) -> None:
         at = max(at, self.busy_until)
@@ -153,15 +166,17 @@ class Sender:
         if not self._box.process.is_up:
             self._wake(max(self._box.process.up_at, now + self._gap))
             return
-        ready = [item_id for item_id in self.owed if item_id not in self._flying]
-        ready.sort(
-            key=lambda item_id: rank(max(0, self.view.ats(item_id)), 0)
-        )  # zero first; of one rank the oldest
+        offered = {
+            item_id: max(0, self.view.ats(item_id)) for item_id in self.owed if item_id not in self._flying
+        }
+        ready = list(offered)
+        if len(ready) > 1:  # zero first; of one rank the oldest
+            ready.sort(key=lambda item_id: rank(offered[item_id], 0))
         numbers: list[Number] = []
         for item_id in ready:
             if len(numbers) == self.channel.numbers_per_call:
                 break
-            number = self._number(item_id)
+            number = self._number(item_id, offered[item_id])
             if number is None:
                 del self.owed[item_id]
             else:
@@ -171,12 +186,11 @@ class Sender:
         if len(ready) > self.channel.numbers_per_call:
             self._wake(now + self._gap)
 
-    def _number(self, item_id: int) -> Number | None:
+    def _number(self, item_id: int, units: int) -> Number | None:
         """What is told next; None when the channel has it already."""
         unresolved = self._unknown.get(item_id)
         if unresolved is not None:
             return unresolved
-        units = max(0, self.view.ats(item_id))
         acked = self.acked.get(item_id)
         if acked is not None and acked.units == units:
             return None

@@ -17,7 +17,7 @@ from evenstock.core.ordering import gaps
 from evenstock.core.reservations import Answer as Promised
 from evenstock.core.reservations import ClaimBook, Command, Dock, Expire, Refused, Reserve, Shipped
 from evenstock.core.voids import came_back, negative, reverse
-from evenstock.estate.box.memory import FactKey, Hears, Kept, Memory, StreamKey
+from evenstock.estate.box.memory import EMPTY, FactKey, Hears, Kept, Memory, StreamKey
 from evenstock.estate.box.rules import Rules
 
 Outcome = Literal["applied", "duplicate", "parked", "held", "conflict", "rejected", "ignored"]
@@ -191,7 +191,7 @@ class Hub:
         claims = self._fulfil(batch, now) if batch.shipped or batch.unshipped else None
         keys = work.position_keys()
         claimed = claims.changes() if claims is not None else {}
-        positions = {key: memory.position(key) for key in (*keys, *claimed)}
+        positions = {key: memory.positions.get(key, EMPTY) for key in (*keys, *claimed)}
         slow = self.rules.slow_positions(work, positions)
         known = memory.know(slow) if slow else Known()
         booking = self.rules.book(work, positions, slow, known, claimed)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from evenstock.core.booking import Movement, PositionKey
-from evenstock.core.ledger import effect
+from evenstock.core.booking import Movement, Position, PositionKey
+from evenstock.core.ledger import add_effect, effect
 from evenstock.estate.box.memory import Memory
 
 if TYPE_CHECKING:
@@ -51,52 +51,57 @@ class Looks:
         memory = self._box.hub.memory
         touched, memory.touched = memory.touched, {}
         for key in touched:
-            yield from self._position(memory, key)
+            yield from self._position(memory, key, memory.position(key))
         yield from self._grants(memory)
         yield from self._claims_are_sums(memory, touched)
         yield from self._holds(memory, now)
         yield from self._versions_rise()
         yield from self._offers(touched)
 
-    def _position(self, memory: Memory, key: tuple[int, int]) -> Iterator[Breach]:
+    def _position(self, memory: Memory, key: PositionKey, position: Position) -> list[Breach]:
         fold = self._folds[key]
-        yield from self._read(memory.movements[key], key, fold)
-        vector = memory.position(key).vector
+        found = self._read(memory.movements[key], key, fold)
+        vector = position.vector
         if tuple(fold.total) != vector:
-            yield "fold", f"{self._name(key)} says {vector}, its movements {tuple(fold.total)}."
+            found.append(("fold", f"{self._name(key)} says {vector}, its movements {tuple(fold.total)}."))
         for count in memory.counts[key]:
             if count.adjusted != fold.adjusted.get(count.count_id, 0):
-                yield (
-                    "count",
-                    f"A count at {self._name(key)} adjusted {count.adjusted}, its movements did not.",
-                )
-        yield from self._state(memory, key)
+                words = f"A count at {self._name(key)} adjusted {count.adjusted}, its movements did not."
+                found.append(("count", words))
+        return found + self._state(memory, key, position)
 
-    def _read(self, movements: list[Movement], key: PositionKey, fold: Fold) -> Iterator[Breach]:
+    def _read(self, movements: list[Movement], key: PositionKey, fold: Fold) -> list[Breach]:
+        found = []
         for movement in movements[fold.read :]:
             if movement.quantity <= 0:
-                yield "movement", f"A movement of {movement.quantity} units at {self._name(key)}."
-            change = effect(movement.from_place, movement.to_place, movement.quantity)  # type: ignore[arg-type]
-            fold.total = [one + other for one, other in zip(fold.total, change, strict=True)]
+                words = f"A movement of {movement.quantity} units at {self._name(key)}."
+                found.append(("movement", words))
+            add_effect(fold.total, movement.from_place, movement.to_place, movement.quantity)  # type: ignore[arg-type]
             if movement.count_id is not None:
+                change = effect(movement.from_place, movement.to_place, movement.quantity)  # type: ignore[arg-type]
                 fold.adjusted[movement.count_id] = fold.adjusted.get(movement.count_id, 0) + change[0]
         fold.read = len(movements)
+        return found
 
-    def _state(self, memory: Memory, key: tuple[int, int]) -> Iterator[Breach]:
+    def _state(self, memory: Memory, key: PositionKey, position: Position) -> list[Breach]:
         """Exceptions of state are open exactly while their state lasts."""
-        position = memory.position(key)
+        found = []
         claimed = position.reserved + position.allocated
         has = {
             "stock.negative": min(position.vector[:3]) < 0,
             "stock.in_transit_negative": position.vector[3] < 0,
             "stock.overcommitted": claimed > max(0, position.vector[0]),
         }
+        subject = f"position:{key[0]}@{key[1]}"
         for code, should in has.items():
-            is_open = (code, f"position:{key[0]}@{key[1]}") in memory.exceptions
+            is_open = (code, subject) in memory.exceptions
             if is_open != should:
-                yield "exception", f"{code} at {self._name(key)} is {'' if is_open else 'not '}open."
+                found.append(
+                    ("exception", f"{code} at {self._name(key)} is {'' if is_open else 'not '}open.")
+                )
         if position.reserved < 0 or position.allocated < 0:
-            yield "claims", f"{self._name(key)} has claims below zero."
+            found.append(("claims", f"{self._name(key)} has claims below zero."))
+        return found
 
     def _grants(self, memory: Memory) -> Iterator[Breach]:
         """Nothing was promised beyond what was there, by the numbers that stand on the promise itself, and truly."""

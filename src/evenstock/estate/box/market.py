@@ -52,6 +52,8 @@ class Drawn:
         self._box = box
         self._what = box.scenario.stores
         self._ranks = {sku: rank for rank, sku in enumerate(box.skus)}
+        open_hours = STORE_HOURS[self._what.opens : self._what.closes]
+        self._open_hours, self._open_weight = len(open_hours), sum(open_hours)
 
     def levels(self, store: int) -> dict[str, int]:
         skus, what = self._box.skus, self._what
@@ -68,8 +70,7 @@ class Drawn:
         what, hour = self._what, self._box.hour(at)
         if not what.opens <= hour < what.closes:
             return 0.0
-        open_hours = STORE_HOURS[what.opens : what.closes]
-        return what.visits_per_hour * STORE_HOURS[hour] * len(open_hours) / sum(open_hours)
+        return what.visits_per_hour * STORE_HOURS[hour] * self._open_hours / self._open_weight
 
     def online(self, channel: Channel) -> Visits:
         box = self._box

@@ -1,10 +1,9 @@
 """What the hub in the box remembers: dicts in place of tables, changed only by what the rules decided."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -33,25 +32,7 @@ StreamKey = tuple[int, str, str]  # connection, stream, epoch
 Status = Literal["applied", "held", "parked", "ignored"]
 Hears = Callable[[PositionKey, Position, Position], None]
 EMPTY: Final = Position()
-
-
-class _Everything(AbstractSet[Any]):
-    """What one thread has locked: whatever there is."""
-
-    def __contains__(self, _: object) -> bool:
-        return True
-
-    def __ge__(self, _: AbstractSet[Any]) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[Any]:
-        raise TypeError("everything cannot be listed")
-
-    def __len__(self) -> int:
-        raise TypeError("everything cannot be counted")
-
-
-EVERYTHING: Final = _Everything()
+NO_CLAIMS: Final = (0, 0)
 
 
 class Kept(msgspec.Struct):
@@ -108,7 +89,7 @@ class Memory:
         for identity in [each.identity for each in found.values()]:
             if identity is not None and (current := self.open.get(identity)) is not None:
                 found[current] = self.reservations[current]
-        return Locked(self.positions, EVERYTHING, found.values(), EVERYTHING)
+        return Locked(self.positions, None, found.values(), None)
 
     # What the rules ask for (counting §3, load) --------------------------------------------------------------------
 
@@ -161,15 +142,17 @@ class Memory:
         by_fact: dict[int, list[Movement]] = {}
         for movement in booking.movements:
             self.movements[movement.item_id, movement.location_id].append(movement)
-            by_fact.setdefault(movement.fact_id, []).append(movement)
+            if (moved := by_fact.get(movement.fact_id)) is None:
+                moved = by_fact[movement.fact_id] = []
+            moved.append(movement)
         for change in booking.changes:
             key = (change.item_id, change.location_id)
-            old = self.position(key)
+            old = self.positions.get(key, EMPTY)
             s, q, d, t = old.vector
-            reserved, allocated = claimed.get(key, (0, 0))
-            mark = change.counted_at or old.last_counted_at
-            if old.last_counted_at is not None and mark is not None:
-                mark = max(mark, old.last_counted_at)
+            reserved, allocated = claimed.get(key, NO_CLAIMS)
+            mark = old.last_counted_at
+            if change.counted_at is not None and (mark is None or change.counted_at > mark):
+                mark = change.counted_at
             new = Position(
                 (s + change.sellable, q + change.quarantine, d + change.damaged, t + change.in_transit),
                 old.reserved + reserved,

@@ -6,6 +6,7 @@ count sets what is for sale.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Final
 
 from evenstock.estate.box.told import Spot, Told
@@ -14,6 +15,7 @@ Vector = tuple[int, int, int, int]
 BUCKETS: Final = {"sellable": 0, "quarantine": 1, "damaged": 2, "in_transit": 3}
 
 _Delta = tuple[int, bool, tuple[str, str], str, str, int]
+_IN_ORDER: Final = itemgetter(0, 1, 2)
 
 
 def books(facts: Iterable[Told], when: Callable[[Told], int]) -> dict[Spot, Vector]:
@@ -22,7 +24,7 @@ def books(facts: Iterable[Told], when: Callable[[Told], int]) -> dict[Spot, Vect
     gone = {told.voids for told in kept if told.voids is not None}
     spots: defaultdict[Spot, list[_Delta]] = defaultdict(list)
     for told in kept:
-        if told.key in gone:
+        if told.key in gone or not (told.moved or told.seen):
             continue
         at = when(told)
         for moved in told.moved:
@@ -34,7 +36,7 @@ def books(facts: Iterable[Told], when: Callable[[Told], int]) -> dict[Spot, Vect
 
 def _replay(events: list[_Delta]) -> Vector:
     balance = [0, 0, 0, 0]
-    for _, is_count, _, from_place, to_place, units in sorted(events, key=lambda event: event[:3]):
+    for _, is_count, _, from_place, to_place, units in sorted(events, key=_IN_ORDER):
         if is_count:
             balance[0] = units
             continue

@@ -213,10 +213,8 @@ class Course:
     ) -> Answer | Refused:
         """Ask the hub to promise some lines."""
         box = self.box
-        terms = box.view_of(order.channel).terms
-        if without is not None:
-            left = tuple(id_ for id_ in terms.locations if id_ != without)
-            terms = msgspec.structs.replace(terms, locations=left)
+        view = box.view_of(order.channel)
+        terms = view.terms if without is None else view.terms_without(without)
         reservation_id = box.hub.new_reservation_id()
         command = Reserve(
             reservation_id=reservation_id,

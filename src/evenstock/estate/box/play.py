@@ -29,8 +29,11 @@ class Played(msgspec.Struct, frozen=True):
 
 def play(scenario: Scenario, seed: int, policy: Policy = PLAIN, parts: Parts = PARTS) -> Played:
     """Play a day and judge it."""
-    box, findings = played(scenario, seed, policy, parts)
-    return Played(seed, policy.name, box.trace.end(), box.witness.said_number, findings)
+    with no_garbage():
+        box, findings = played(scenario, seed, policy, parts)
+        made = Played(seed, policy.name, box.trace.end(), box.witness.said_number, findings)
+        box.forget()
+    return made
 
 
 def played(
@@ -43,7 +46,7 @@ def played(
     keep_trace: bool = False,
 ) -> tuple[Box, tuple[Finding, ...]]:
     """The same, with everything that was in it; `faults` in place of those of the seed's calendar."""
-    with _no_garbage():
+    with no_garbage():
         box = Box(scenario, seed, policy, parts, faults=faults, keep_trace=keep_trace)
         referee = Referee(box)
         box.agenda.run(box.closes_at)
@@ -54,8 +57,11 @@ def played(
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
-    """A play keeps what it makes; looking for garbage among millions of records would take half of the time."""
+def no_garbage() -> Iterator[None]:
+    """A play keeps what it makes; looking for garbage among millions of records would take half of the time.
+
+    Who is done with a box inside lets it forget: then its records go one by one, and nobody has to look for them.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:

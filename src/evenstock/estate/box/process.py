@@ -63,9 +63,8 @@ class Process:
     def _apply(self, waiting: list[Waiting], *, is_acked: bool) -> None:
         box = self._box
         flat = [(told, arrived) for _, batch, arrived in waiting for told in batch]
-        arrived = [
-            Arrived(box.read(told), box.connections[told.event.source], box.instant(at)) for told, at in flat
-        ]
+        instants = {at: box.instant(at) for _, _, at in waiting}
+        arrived = [Arrived(box.read(told), box.connections[told.key[0]], instants[at]) for told, at in flat]
         outcomes = box.hub.apply(arrived, box.instant(box.agenda.now))
         for (told, at), outcome in zip(flat, outcomes, strict=True):
             box.witness.answered(told, at, outcome, is_acked=is_acked)

@@ -1,7 +1,6 @@
 """The referee knows the truth. It looks while the day goes on, and at the end asks that all agree, to the unit."""
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -113,8 +112,9 @@ class Referee:
         should = books(facts, self._stands_at)
         for spot, words in _differences(should, self._believed()):
             yield f"{spot[0]} at {spot[1]}: {words}"
-        really = books(facts, lambda told: told.at)
-        for spot, words in _differences(box.truth.books(), really):
+        if any(self._stands_at(told) != told.at for told in facts):
+            should = books(facts, lambda told: told.at)
+        for spot, words in _differences(box.truth.books(), should):
             yield f"The world itself is wrong. {spot[0]} at {spot[1]}: {words}"
 
     def _stands_at(self, told: Told) -> int:
@@ -182,7 +182,9 @@ class Referee:
 
 
 def _differences(should: dict[Spot, Vector], found: dict[Spot, Vector]) -> Iterator[tuple[Spot, str]]:
-    for spot in islice(sorted({*should, *found}), None):
+    if should == found:
+        return
+    for spot in sorted({*should, *found}):
         one, other = should.get(spot, NOTHING), found.get(spot, NOTHING)
         if one != other:
             yield spot, f"{other} instead of {one} (sellable, quarantine, damaged, in transit)"

@@ -6,7 +6,7 @@ import msgspec
 
 from evenstock.estate.box.agenda import HOUR, MINUTE, SECOND
 from evenstock.estate.box.box import PARTS, Box, Parts
-from evenstock.estate.box.play import played
+from evenstock.estate.box.play import no_garbage, played
 from evenstock.estate.box.policies import Policy
 from evenstock.estate.box.referee import Finding
 from evenstock.estate.box.scenario import Scenario
@@ -85,8 +85,11 @@ def _rate(disappointed: Sequence[Disappointed], of: int) -> float:
 
 def result(scenario: Scenario, seed: int, policy: Policy, parts: Parts = PARTS) -> Result:
     """Play a day and put it into figures."""
-    box, findings = played(scenario, seed, policy, parts)
-    return _figures(box, findings)
+    with no_garbage():
+        box, findings = played(scenario, seed, policy, parts)
+        figures = _figures(box, findings)
+        box.forget()
+    return figures
 
 
 def _figures(box: Box, findings: tuple[Finding, ...]) -> Result:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 from evenstock.core import exposure
@@ -10,19 +10,26 @@ from evenstock.core.availability import PositionRow
 from evenstock.core.booking import Booking, Position, book, slow_positions
 from evenstock.core.events import same_fact
 from evenstock.core.intake import Fact, prepare
+from evenstock.core.ledger import Vector
 from evenstock.core.mapping.form import When
 from evenstock.core.mapping.times import Clockwork
 from evenstock.core.ordering import merge
 from evenstock.core.reservations import ClaimBook, Desk, Dock
 from evenstock.core.voids import refusal
 
+REMEMBERED: Final = 1 << 16
 HERE: Final = exposure.Terms(frozenset({""}))
 
 
 def offer(position: Position, safety_stock: int) -> int:
     """What a position adds to what a channel is told, in units."""
-    row = PositionRow("", position.vector, position.reserved, position.allocated)
-    return sum(exposure.steps(HERE, safety_stock, row))
+    return _offer(position.vector, position.reserved, position.allocated, safety_stock)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _offer(vector: Vector, reserved: int, allocated: int, safety_stock: int) -> int:
+    """Shelves of a few units are alike by the thousand: what they offer is worked out once."""
+    return sum(exposure.steps(HERE, safety_stock, PositionRow("", vector, reserved, allocated)))
 
 
 def localise(zone: str, text: str) -> datetime:

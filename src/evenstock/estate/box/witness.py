@@ -1,5 +1,6 @@
 """Who saw everything: what was said, when the hub took it, what it answered. The hub never looks here."""
 
+from collections import defaultdict
 from typing import Final
 
 from evenstock.estate.box.agenda import MINUTE
@@ -29,14 +30,14 @@ class Witness:
 
     def __init__(self, trace: Trace) -> None:
         self.records: dict[Key, Record] = {}
-        self.behind: dict[str, int] = {}  # how many of them, by sender
+        self.behind: defaultdict[str, int] = defaultdict(int)  # how many of them, by sender
         self.clashes: dict[int, Told] = {}  # refused under a name that another fact has
         self.mended: set[int] = set()  # of those: said again under a name of their own
         self.said_number = 0
         self.pending: dict[int, Told] = {}  # said, and not known to the hub
-        self._leaving: dict[
-            Spot, dict[int, tuple[int, int]]
-        ] = {}  # of those, what left: when, and how many units
+        self._leaving: defaultdict[Spot, dict[int, tuple[int, int]]] = defaultdict(
+            dict
+        )  # of those, what left: when, and how many units
         self.late: dict[Spot, list[tuple[int, int]]] = {}  # outflows known late: happened, arrived
         self.repeats = 0
         self.lags: list[int] = []
@@ -46,13 +47,14 @@ class Witness:
     def said(self, told: Told) -> None:
         """Somebody reports a fact."""
         self.said_number += 1
-        self.pending[id(told)] = told
+        number = id(told)
+        self.pending[number] = told
         for moved in told.moved:
             if moved.from_place == "sellable":
-                leaving = self._leaving.setdefault(moved.spot, {})
-                leaving[id(told)] = (told.at, moved.units)
-        self.behind[told.sender] = self.behind.get(told.sender, 0) + 1
-        self.records.setdefault(told.key, Record(told))
+                self._leaving[moved.spot][number] = (told.at, moved.units)
+        self.behind[told.sender] += 1
+        if told.key not in self.records:
+            self.records[told.key] = Record(told)
 
     def answered(self, told: Told, arrived: int, outcome: Outcome, *, is_acked: bool) -> None:
         """The hub has decided about a fact that arrived then."""
@@ -61,7 +63,8 @@ class Witness:
         if self.pending.pop(id(told), None) is not None:
             self.behind[told.sender] -= 1
             for moved in told.moved:
-                self._leaving.get(moved.spot, {}).pop(id(told), None)
+                if moved.from_place == "sellable":
+                    self._leaving[moved.spot].pop(id(told), None)
         if outcome not in TAKEN:
             if outcome == "conflict":
                 self.clashes[id(told)] = told
@@ -83,7 +86,7 @@ class Witness:
 
     def is_behind(self, place: str) -> bool:
         """Whether somebody there has said what the hub does not know."""
-        return bool(self.behind.get(place))
+        return self.behind[place] > 0
 
     def _first(self, told: Told, arrived: int) -> None:
         lag = arrived - told.at
