@@ -143,6 +143,14 @@ ABOUT: Final[dict[str, About]] = {
     "posting.delayed": About(
         "one connection", "No. The postings wait.", "They are looked up and sent again by themselves, and it ends when they are there.", waits=True,
     ),
+    "command.rejected": About(
+        "one reason of one connection", "No. The claims are right; nobody picks these units, or somebody picks what was cancelled.",
+        "Nothing until somebody has them sent again; later commands for the same reservation there wait behind them.",
+    ),
+    "command.delayed": About(
+        "one connection", "No. The commands wait, in their order.",
+        "They are sent again by themselves under the same keys, and it ends when they are done.", waits=True,
+    ),
     "import.rejected": About(
         "one file", "No. The rows are in the reject file; all others are booked.",
         "It ends when the same file is imported again without a rejected row.",
