@@ -246,10 +246,17 @@ cross join lateral (
 where i.replay_id = $1 and i.status = 'asked' and p.posting_id = coalesce(i.version, i.target) and p.due_at is null;
 
 -- name: settle_commands
-update replay_items i set status = case when c.status = 'rejected' then 'failed' else 'done' end, done_at = $2,
-    outcome = case when c.status = 'rejected' then c.refused_detail else coalesce('acknowledged as ' || c.document, c.status) end
+-- What was done or refused; what waits behind a refused one comes to nothing in this replay, and goes by itself once that is mended.
+update replay_items i set status = case when c.status = 'rejected' or b.reference is not null then 'failed' else 'done' end, done_at = $2,
+    outcome = case when c.status = 'rejected' then c.refused_detail when b.reference is not null then 'It waits for ' || b.reference || ', which is refused.'
+        else coalesce('acknowledged as ' || c.document, c.status) end
 from commands c
-where i.replay_id = $1 and i.status = 'asked' and c.command_id = i.target and c.due_at is null;
+left join lateral (
+    select min(b.reference) as reference from commands b
+    where c.due_at is not null and b.reservation_id = c.reservation_id and b.location_id = c.location_id and b.connection_id = c.connection_id
+        and b.number < c.number and b.status = 'rejected'
+) b on true
+where i.replay_id = $1 and i.status = 'asked' and c.command_id = i.target and (c.due_at is null or b.reference is not null);
 
 -- name: ask_looks
 -- What is settled is looked at before its turn.
