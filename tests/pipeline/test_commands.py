@@ -14,6 +14,7 @@ from evenstock.core.reservations import Release
 from evenstock.pipeline.apply import Memory
 from evenstock.pipeline.dispatch import LEASE_S, Dispatcher
 from evenstock.pipeline.promise import Promising, promise
+from evenstock.pipeline.trace import Wanted, anything, trace
 from evenstock.postgres import channels
 from evenstock.postgres.commands import CommandFilter, commands
 from evenstock.postgres.database import Database
@@ -356,3 +357,24 @@ async def test_promises_in_parallel_owe_each_command_once(database: Database, tm
             [f"pick O-{number} TEE×1 at A" for number in range(8)]
             + [f"cancel O-{number} TEE×1 at A" for number in range(6)]
         )
+
+
+async def test_an_order_is_followed_to_whoever_picks_it_and_back(database: Database, tmp_path: Path) -> None:
+    async with floor(database, tmp_path) as at:
+        number = await allocated(at, "O-1")
+        await at.sells.do(Release(number))
+        waits = await trace(at.shop.db, Wanted(order="O-1"), TAG, at.shop.now)
+        assert [each.system for each in waits.missing] == ["wms", "wms"]
+        assert f"it waits for EV-{TAG}-C1" in waits.missing[1].words
+        await at.until_quiet()
+        found = await trace(at.shop.db, Wanted(order="O-1"), TAG, at.shop.now)
+        assert (found.status, found.missing) == ("done", [])
+        said = [step.words for step in found.steps if step.step == "acknowledged"]
+        assert said == [
+            f"wms acknowledged EV-{TAG}-C1 as W-1: pick 2 × TEE at A.",
+            f"wms acknowledged EV-{TAG}-C2 as W-2: cancel 2 × TEE at A.",
+        ]
+        for known in ("cmd_0000000001", f"EV-{TAG}-C2", "W-2"):
+            assert (await anything(at.shop.db, known, TAG, at.shop.now)).steps == found.steps, known
+        with pytest.raises(Refusal, match="Nothing here goes by"):
+            await anything(at.shop.db, "cmd_0000000099", TAG, at.shop.now)

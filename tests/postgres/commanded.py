@@ -83,7 +83,7 @@ async def command_some(shop: Hub, sells: Seller, pool: Pool) -> None:
     ):
         answers.append(answer)
         await sender.tell(connection_id)
-        shop.now += timedelta(seconds=LEASE_S + 61)
+        shop.now += timedelta(seconds=LEASE_S + 1)
     sells.now = shop.now
     left = {"location": "store-a", "order_ref": "jar-2", "lines": [line("JAR", 1)]}
     await shop.apply(event("ship_order", "jar-left", at, left))
@@ -91,6 +91,6 @@ async def command_some(shop: Hub, sells: Seller, pool: Pool) -> None:
     await sells.do(some_of(orders[2], ("1", 1)), Release(orders[1]), Release(before))
     answers.append(Done("W-3"))
     await sender.tell(connection_id)
-    shop.now += timedelta(seconds=LEASE_S + 61)
+    shop.now += timedelta(seconds=LEASE_S + 1)
     sells.now = shop.now
     assert not answers
