@@ -17,8 +17,8 @@ from evenstock import clock
 from evenstock.connectors.http_json.sandbox import JsonSandbox
 from floor import SECRETS, of_the_readme
 
-ORDERS = 12
-KILLED_AT = (10,)  # commands that the floor had done; more for a longer day
+ORDERS = 24
+KILLED_AT = (8, 40)  # commands that the floor had done
 FAULTS = ("cut-after", "429-bare", "500-after", "cut")
 
 
@@ -53,6 +53,7 @@ async def an_order(door: Door, number: int) -> None:
         await call(f"{verb}:release", {})
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("environment")
 async def test_a_hub_that_is_killed_has_every_command_done_once_and_in_order(data: Path) -> None:
     async with served(JsonSandbox(clock.now)) as store:
