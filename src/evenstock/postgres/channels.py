@@ -9,7 +9,7 @@ import msgspec
 from evenstock.core.channels import Channel, Terms
 from evenstock.core.errors import Refusal
 from evenstock.core.masters import Masters
-from evenstock.postgres import commands, exposures, lanes, owners, policies, postings
+from evenstock.postgres import exposures, lanes, owners, policies, postings, workers
 from evenstock.postgres import masters as stored
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.exposures import BasisRow
@@ -114,8 +114,8 @@ async def upsert_connections(
         await db.execute(SQL.upsert_connections, document(rows), now)
         for each in connections:
             await postings.keep_books(db, each["id"], each.get("books"))
-        await commands.put_to_work(db, connections, now)
         await lanes.resume(db, [c["id"] for c in connections], now)
+        await workers.put_to_work(db, connections, now)
         await exposures.write_terms(db, bases, now, [c["id"] for c in connections])
         await owners.decide(db, now)
 

@@ -1,62 +1,23 @@
-"""Commands in PostgreSQL: whose system works where, commands made of what claims became, their lines and tries."""
+"""Commands in PostgreSQL: made of what claims became, their lines and tries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from evenstock.core.booking import Booking
 from evenstock.core.commanding import Draft, Kind, Work, Worker, changes
 from evenstock.core.commanding import commands as commanded
-from evenstock.core.errors import Refusal
 from evenstock.core.names import command_id, public_id
 from evenstock.core.quantity import as_number
 from evenstock.core.reservations import ClaimBook
-from evenstock.postgres import ledger
 from evenstock.postgres.database import Connection
 from evenstock.postgres.lanes import LOST, Ended
 from evenstock.postgres.queries import load
-from evenstock.postgres.rows import document, tuples
+from evenstock.postgres.rows import document
 
 SQL: Final = load("commands")
-MASTERS: Final = load("masters")
 TRIES_SHOWN_MAX: Final = 50  # of one command
-
-
-# Who works where -------------------------------------------------------------------------------------------------------
-
-
-async def put_to_work(db: Connection, connections: Sequence[Mapping[str, Any]], now: datetime) -> None:
-    """From now on these connections' systems work at the locations that each `works`, and at no others.
-
-    In the caller's transaction, which holds the version of the masters: it takes a place in the ledger's order, so that what is
-    allocated later is commanded and nothing else. Raises Refusal `stock.unknown_location`, `connection.works`.
-    """
-    wanted = {location: each["id"] for each in connections for location in each.get("works") or ()}
-    changing = [each["id"] for each in connections]
-    rows = await db.fetch(SQL.workers, sorted(wanted), changing)
-    there = {row["location"]: row["connection"] for row in rows}
-    for index, each in enumerate(connections):
-        for place, location in enumerate(each.get("works") or ()):
-            holder = there.get(location)
-            other = wanted[location] if holder is None or holder in changing else holder
-            if other != each["id"]:
-                words = f"The work at `{location}` is done by `{other}` already; one system is told to do it."
-                raise Refusal("connection.works", words, f"/connections/{index}/works/{place}")
-    changed = [(location, id_) for location, id_ in sorted(wanted.items()) if there.get(location) != id_]
-    changed += [(location, None) for location in sorted(there.keys() - wanted.keys())]
-    if not changed:
-        return
-    known = {row["id"] for row in await db.fetch(MASTERS.locations_by_id, sorted(wanted))}
-    for index, each in enumerate(connections):
-        for place, location in enumerate(each.get("works") or ()):
-            if location not in known:
-                pointer = f"/connections/{index}/works/{place}"
-                raise Refusal("stock.unknown_location", f"There is no location `{location}`.", pointer)
-    head = await ledger.begin(db)
-    at = await ledger.write(db, head.batch_id, now, Booking())
-    await db.execute(SQL.put_to_work, at.ledger_seq, tuples(("l", "k"), changed))
 
 
 # Making them -----------------------------------------------------------------------------------------------------------
