@@ -17,7 +17,7 @@ from evenstock.pipeline.dispatch import LEASE_S, Dispatcher
 from evenstock.pipeline.postings import post, prefix
 from evenstock.pipeline.vault import Vault
 from evenstock.pipeline.worlds import Worlds
-from evenstock.postgres import channels, postings
+from evenstock.postgres import channels, postings, troubles
 from evenstock.postgres.database import Database, Pool
 from hub import Hub, event, hub, line
 
@@ -86,7 +86,7 @@ class Accountant:
         """A person has the refused ones sent again."""
         found = await postings.send_again(self.shop.db, "erp", code, prefix(TAG), self.now)
         number = await self.shop.db.fetchval("select connection_id from connections where id = 'erp'")
-        await postings.show_troubles(self.shop.db, number, "erp", self.now)
+        await troubles.show(self.shop.db, number, "erp", self.now)
         return len(found.postings), found.lines
 
     async def statuses(self) -> list[tuple[str, str]]:

@@ -24,6 +24,10 @@ class Peer(Protocol):
         """So many numbers that the hub told."""
         ...
 
+    async def commanded(self, number: int) -> list[bytes]:
+        """So many commands."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -32,7 +36,12 @@ class NatsPeer:
         self.name = f"S{next(numbers)}"
         self.allow = f"127.0.0.1:{port}"
         self.url = f"nats://127.0.0.1:{port}"
-        self.settings = {"url": self.url, "stream": self.name, "exposures": f"{self.name}-out"}
+        self.settings = {
+            "url": self.url,
+            "stream": self.name,
+            "exposures": f"{self.name}-out",
+            "commands": f"{self.name}-out",
+        }
 
     async def open(self) -> None:
         import nats  # noqa: PLC0415
@@ -53,6 +62,9 @@ class NatsPeer:
             found += [message.data for message in await taken.fetch(number - len(found), timeout=20)]
         return found
 
+    async def commanded(self, number: int) -> list[bytes]:
+        return await self.told(number)
+
     async def close(self) -> None:
         await self._client.close()
 
@@ -68,6 +80,7 @@ class MqttPeer:
             "topics": [f"{self.name}/in/#"],
             "session": self.session,
             "exposures": f"{self.name}/out",
+            "commands": f"{self.name}/work",
         }
 
     async def open(self) -> None:
@@ -76,6 +89,8 @@ class MqttPeer:
         # the session begins before anybody sends, as it does where the hub ran before
         async with Client("127.0.0.1", self.port, identifier=self.session, clean_session=False) as session:
             await session.subscribe(f"{self.name}/in/#", qos=1)
+        async with Client("127.0.0.1", self.port, identifier=self.name, clean_session=False) as floor:
+            await floor.subscribe(f"{self.name}/work/#", qos=1)
 
     async def send(self, bodies: Sequence[bytes]) -> None:
         from aiomqtt import Client  # noqa: PLC0415
@@ -87,19 +102,28 @@ class MqttPeer:
     async def told(self, number: int) -> list[bytes]:
         from aiomqtt import Client  # noqa: PLC0415
 
-        found: list[bytes] = []
         async with Client("127.0.0.1", self.port) as client:
             await client.subscribe(f"{self.name}/out/#", qos=1)
-            async with asyncio.timeout(20):
-                async for message in client.messages:
-                    assert isinstance(message.payload, bytes)
-                    found.append(message.payload)
-                    if len(found) == number:
-                        break
-        return found
+            return await _payloads(client, number)
+
+    async def commanded(self, number: int) -> list[bytes]:
+        from aiomqtt import Client  # noqa: PLC0415
+
+        async with Client("127.0.0.1", self.port, identifier=self.name, clean_session=False) as client:
+            return await _payloads(client, number)
 
     async def close(self) -> None:
         """Nothing is open between calls."""
+
+
+async def _payloads(client: Any, number: int) -> list[bytes]:
+    found: list[bytes] = []
+    async with asyncio.timeout(20):
+        async for message in client.messages:
+            found.append(message.payload)
+            if len(found) == number:
+                break
+    return found
 
 
 class RabbitPeer:
@@ -111,6 +135,7 @@ class RabbitPeer:
             "url": f"amqp://127.0.0.1:{port}",
             "queue": self.name,
             "exposures": f"{self.name}-out",
+            "commands": f"{self.name}-out",
         }
 
     async def open(self) -> None:
@@ -137,6 +162,9 @@ class RabbitPeer:
                     found.append(message.body)
         return found
 
+    async def commanded(self, number: int) -> list[bytes]:
+        return await self.told(number)
+
     async def close(self) -> None:
         await self._connection.close()
 
@@ -151,6 +179,7 @@ class KafkaPeer:
             "topics": [self.name],
             "group": f"hub-{self.name}",
             "exposures": f"{self.name}-out",
+            "commands": f"{self.name}-out",
         }
 
     async def open(self) -> None:
@@ -184,6 +213,9 @@ class KafkaPeer:
                     found.append(message.value() or b"")
         await asyncio.to_thread(consumer.close)
         return found
+
+    async def commanded(self, number: int) -> list[bytes]:
+        return await self.told(number)
 
     async def close(self) -> None:
         """Nothing is open between calls."""

@@ -5,8 +5,9 @@ import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -16,7 +17,16 @@ from conftest import NOW
 from doors.door import Door, opened, sale, until
 from evenstock.cli.config_file import read_configuration
 from evenstock.connectors.brokered import BrokerSettings, body_of, translate
-from evenstock.connectors.contract import Arrived, Exposure, Message, World
+from evenstock.connectors.contract import (
+    Arrived,
+    Command,
+    CommandLine,
+    Done,
+    Exposure,
+    Message,
+    Rejected,
+    World,
+)
 from evenstock.connectors.found import configured
 from evenstock.core.errors import Refusal
 from evenstock.core.reading import Received, read_event
@@ -150,6 +160,42 @@ async def test_sales_are_booked_once_and_numbers_are_told(
                 return bool(rows and rows[0]["acked"] is not None)
 
             await until(acked)
+
+
+def command(kind: Literal["pick", "cancel"], number: int) -> Command:
+    lines = (CommandLine("1", "A", "A", "0107", Decimal("1.5")),)
+    reference = f"EV-9-C{number}"
+    return Command(
+        kind=kind, reference=reference, key=f"{reference}-0", reservation="rsv_0000000001", order_ref="O-1",
+        channel=None, location="0107", lines=lines, number=number,
+    )  # fmt: skip
+
+
+@each_broker
+async def test_commands_are_told_in_order_each_under_its_key(name: str, ports: Ports, tmp_path: Path) -> None:
+    async with peer_of(name, ports) as peer:
+        found = configured(name, peer.settings)
+        assert found is not None
+        connector, settings = found
+        assert connector.command is not None
+        assert connector.commands(settings)
+        for each in (command("pick", 1), command("cancel", 2)):
+            done = await connector.command(settings, world(peer, tmp_path), each)
+            assert isinstance(done, Done), done
+        told = [json.loads(body) for body in await peer.commanded(2)]
+        assert [(each["kind"], each["number"], each["key"]) for each in told] == [
+            ("pick", 1, "EV-9-C1-0"),
+            ("cancel", 2, "EV-9-C2-0"),
+        ]
+        assert told[0]["lines"] == [
+            {"line": "1", "sku": "A", "code": "A", "location": "0107", "quantity": 1.5, "uom": "EA"}
+        ]
+        mute = configured(name, peer.settings | {"commands": None})
+        assert mute is not None
+        assert not connector.commands(mute[1])
+        assert isinstance(
+            await connector.command(mute[1], world(peer, tmp_path), command("pick", 3)), Rejected
+        )
 
 
 def test_the_how_to_is_a_configuration_that_passes(tmp_path: Path) -> None:

@@ -91,6 +91,10 @@ WRONG = [
     ('connector = "api"', 'connector = "api"\nowns = ["store_sales"]', "owns", "claimed by pos-nl"),
     ('reservations = "evenstock"', 'location_master = "pos-old"', "location_master", "[[location]] cannot be written"),
     ('name = "tulip"', "name = tulip", "name = tulip", "no TOML"),
+    ('connector = "api"', 'connector = "api"\nworks = ["0107"]', "works", "takes no commands, so `pos-old` works nowhere. These do: http_json,"),
+    ('connector = "api"', 'connector = "recorder"\nworks = ["01070"]', "works", "Did you mean 0107?"),
+    ('connector = "api"', 'connector = "recorder"\nworks = ["0107", "0107"]', "works", "stands twice"),
+    ("expect_within_s", 'works = ["0107"]\nexpect_within_s', "works", "do not say how its system is commanded"),
 ]  # fmt: skip
 
 
@@ -228,3 +232,19 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     code, _, err = command("check", "--file", str(tmp_path / "nothing.toml"))
     assert code == 2
     assert "--file" in err
+
+
+def test_a_location_is_worked_by_one_connection_of_a_file(estate: Path) -> None:
+    change(
+        estate,
+        'connector = "api"',
+        'connector = "recorder"\nworks = ["0107"]\n[[connection]]\nid = "app"\nconnector = "recorder"\nworks = ["0042", "0107"]',
+    )
+    twice = '"0042", "0107"'
+    (found,) = mistakes(estate)
+    assert "works: the work at 0107 is done by pos-old already" in found
+    assert found.startswith(f"evenstock.toml:{line_of(estate, twice)} ")
+    change(estate, twice, '"0042"')
+    assert mistakes(estate) == []
+    _, out, _ = command("model", "--file", str(estate))
+    assert re.search(r"works +pos-old +at 0107\n", out)

@@ -30,7 +30,8 @@ from evenstock.connectors.contract import (
     World,
 )
 from evenstock.connectors.http_json import connector
-from evenstock.connectors.http_json.publish import outcome_of, publish
+from evenstock.connectors.http_json.asking import outcome_of
+from evenstock.connectors.http_json.publish import publish
 from evenstock.connectors.http_json.sandbox import JsonSandbox
 from evenstock.connectors.http_json.settings import Call, Settings
 from evenstock.connectors.http_json.template import document_of, names_in, text_of

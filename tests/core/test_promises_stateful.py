@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
+from evenstock.core import commanding
 from evenstock.core.booking import Position, PositionKey, is_overcommitted
 from evenstock.core.channels import Terms
 from evenstock.core.quantity import Quantity
@@ -95,6 +96,10 @@ class Promises(RuleBasedStateMachine):
         self.stock: Counter[PositionKey] = Counter()  # the model's
         self.promised: dict[int, Promise] = {}
         self.facts: dict[int, bool] = {}  # shipments, and whether they were voided
+        self.told: Counter[commanding.Work] = (
+            Counter()
+        )  # what the systems at the places are to pick, or have picked
+        self.picked: Counter[commanding.Work] = Counter()  # and what left from there
 
     def number(self) -> int:
         self.numbers += 1
@@ -131,6 +136,7 @@ class Promises(RuleBasedStateMachine):
                 assert reserved + allocated + entry.reserved + entry.allocated <= sellable - safety
             self.entered[entry.reservation_id, entry.claim_no, False] += entry.reserved
             self.entered[entry.reservation_id, entry.claim_no, True] += entry.allocated
+        self.command(book)
         self.stored |= {found.reservation_id: found for found in copies(book.touched.values())}
         for shipped in book.shipments:
             if shipped.reservation_id is not None:
@@ -138,6 +144,33 @@ class Promises(RuleBasedStateMachine):
                 (claim,) = (each for each in found.claims if each.claim_no == shipped.claim_no)
                 self.promised[shipped.reservation_id].lines[claim.line].shipped += shipped.units
         self.shipments += book.shipments
+
+    def command(self, book: ClaimBook) -> None:
+        """Both places are worked by a system of their own."""
+        workers = {place: commanding.Worker(place) for place in PLACES}
+        told = {work: [(workers[work[2]], units)] for work, units in self.told.items() if units}
+        drafts = commanding.commands(commanding.changes(book), workers, told)
+        for draft in drafts:
+            assert draft.worker == workers[draft.location_id]
+            for line in draft.lines:
+                work = (draft.reservation_id, line.line, draft.location_id)
+                self.told[work] += line.units if draft.kind == "pick" else -line.units
+                assert line.units > 0
+                assert self.told[work] >= 0, "nothing is cancelled that was not to be picked"
+        for entry in book.entries:
+            if entry.kind in {"ship", "unship"} and not entry.elsewhere:
+                claim = book.reservations[entry.reservation_id].claims[entry.claim_no - 1]
+                self.picked[entry.reservation_id, claim.line, entry.location_id] -= entry.allocated
+
+    @invariant()
+    def whoever_works_there_is_told_of_what_is_allocated_and_of_nothing_else(self) -> None:
+        allocated: Counter[commanding.Work] = Counter()
+        for found in self.stored.values():
+            for claim in found.claims:
+                if claim.allocated:
+                    allocated[found.reservation_id, claim.line, claim.location_id] += claim.open
+        for work in self.told.keys() | allocated.keys():
+            assert self.told[work] - self.picked[work] == allocated[work]
 
     def move(self, spot: PositionKey, units: int) -> None:
         """Units come or leave; exceptions of state follow, as the ledger's booking makes them."""

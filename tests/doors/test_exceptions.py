@@ -120,6 +120,8 @@ def test_every_cause_that_can_open_has_words() -> None:
         "posting.rejected",
         "posting.line_refused",
         "posting.delayed",
+        "command.rejected",
+        "command.delayed",
         "file.quarantined",
         "source.unreachable",
     }  # from SQL, or by constants

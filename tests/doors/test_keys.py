@@ -46,6 +46,9 @@ CALLS: dict[str, tuple[str, object]] = {
     "get_postings": ("/v1/postings", None),
     "get_posting": ("/v1/postings/pst_1", None),
     "retry_postings": ("/v1/postings:retry", {"connection": "web-recorder"}),
+    "get_commands": ("/v1/commands", None),
+    "get_command": ("/v1/commands/cmd_1", None),
+    "retry_commands": ("/v1/commands:retry", {"connection": "web-recorder"}),
     "get_movements": ("/v1/movements", None),
     "get_exceptions": ("/v1/exceptions", None),
     "get_exception": ("/v1/exceptions/exc_1", None),
@@ -68,6 +71,7 @@ CALLS: dict[str, tuple[str, object]] = {
 OPEN = {"get_health", "get_readiness"}
 OF_ONE = {
     "get_posting",
+    "get_command",
     "get_traces",
     "get_exception",
     "attend_exception",

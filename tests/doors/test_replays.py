@@ -265,8 +265,9 @@ async def test_a_replay_keeps_its_rate_and_pauses_cancels_and_stops(database: Da
     rate=some.integers(1, RATE_MAX_PER_S), seconds=some.floats(0, 10_000), asked=some.integers(0, ITEMS_MAX)
 )
 def test_no_more_is_asked_than_the_time_allows(rate: int, seconds: float, asked: int) -> None:
-    allowed = budget(rate, timedelta(seconds=seconds), asked)
-    assert allowed == 0 or asked + allowed <= 1 + rate * seconds
+    running_for = timedelta(seconds=seconds)  # in whole microseconds
+    allowed = budget(rate, running_for, asked)
+    assert allowed == 0 or asked + allowed <= 1 + rate * running_for.total_seconds()
 
 
 def test_a_replay_that_has_ended_does_nothing_more() -> None:

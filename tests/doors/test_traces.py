@@ -377,6 +377,9 @@ LARGE = (
     "posting_lines",
     "posting_entries",
     "posting_attempts",
+    "commands",
+    "command_lines",
+    "command_attempts",
 )
 GIVEN_TO: dict[str, tuple[Any, ...]] = {
     "facts_of_trace": (GIVEN, 9), "facts_of_key": ("k", None, 9), "facts_of_ticket": ("t", 9), "facts_of_movement": (1, 0),
@@ -385,6 +388,7 @@ GIVEN_TO: dict[str, tuple[Any, ...]] = {
     "reservations_shipped": ([1], 9), "reservations": ([1],), "claims": ([1], 9), "messages_of_trace": (GIVEN, 9), "messages": ([1],),
     "exposure": (1, 1, 1), "numbers": ([1], [1], [1], 9), "tries": ([1], [1], [1], 9),
     "facts_of_posting": (1, "4901", 9), "postings": ([1], [1], 9), "posting_tries": ([1], 9), "books_behind": ([1], [1]),
+    "reservations_of_command": (1, "W-1", 9), "commands": ([1], 9), "command_lines": ([1],), "command_tries": ([1], 9),
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from evenstock.pipeline.dispatch import LEASE_S, Dispatcher
 from evenstock.pipeline.postings import post, prefix
 from evenstock.pipeline.vault import Vault
 from evenstock.pipeline.worlds import Worlds
-from evenstock.postgres import channels, postings
+from evenstock.postgres import channels, postings, troubles
 from evenstock.postgres.database import Pool
 from hub import Hub, event, line
 
@@ -89,7 +89,7 @@ async def post_some(shop: Hub, pool: Pool) -> None:
     for _ in range(3):
         shop.now += timedelta(seconds=LEASE_S + 61)
         await sender.tell(connection_id)
-    await postings.show_troubles(shop.db, connection_id, "erp", shop.now)
+    await troubles.show(shop.db, connection_id, "erp", shop.now)
 
 
 async def _sells(shop: Hub, id_: str, skus: Sequence[str]) -> None:

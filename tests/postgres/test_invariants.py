@@ -16,6 +16,7 @@ from evenstock.postgres.database import Database, quoted
 from evenstock.postgres.migrate import known
 from evenstock.postgres.queries import load
 from hub import NOW, Hub, event, hub, line
+from postgres.commanded import PLANTED_COMMANDED, PLANTED_COMMANDED_TOO, command_some
 from postgres.posted import PLANTED_POSTED, PLANTED_POSTED_TOO, post_some
 from postgres.promised import PLANTED_PROMISES, PLANTED_PROMISES_TOO, promise_some
 from postgres.received import PLANTED_MESSAGES, PLANTED_MESSAGES_TOO, receive_some
@@ -120,6 +121,7 @@ PLANTED = {
     **PLANTED_TOLD,
     # what the books are told
     **PLANTED_POSTED,
+    **PLANTED_COMMANDED,
 }  # fmt: skip
 
 # More ways to break what one of them says.
@@ -159,6 +161,7 @@ PLANTED_TOO = (
     *PLANTED_MESSAGES_TOO,
     *PLANTED_TOLD_TOO,
     *PLANTED_POSTED_TOO,
+    *PLANTED_COMMANDED_TOO,
 )  # fmt: skip
 
 
@@ -213,6 +216,7 @@ def day(shared_database: Database) -> Database:
             await tell_some(shop, tells)
             await post_some(shop, tells.pool)
             await wait_some(tells)
+            await command_some(shop, sells, tells.pool)
             assert await shop.broken() == []
 
     asyncio.run(live())

@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from evenstock.api.masters import check_distinct, check_number
 from evenstock.api.operation import Call, Operation, read_body, respond
-from evenstock.connectors.found import configured
+from evenstock.connectors.contract import Connector
+from evenstock.connectors.found import configured, found
 from evenstock.core.channels import HOLD, UNPAID
 from evenstock.core.errors import Refusal
 from evenstock.core.events import Identifier, Text
@@ -48,7 +49,8 @@ class ChannelBatch(msgspec.Struct, frozen=True):
 class ConnectionInput(msgspec.Struct, frozen=True, kw_only=True):
     """One configured instance of a connector; secrets only by reference.
 
-    `books`: its system keeps books of our stock, and is sent postings. `closed`: times at which nothing is sent. `calls_per_s`: at most
+    `books`: its system keeps books of our stock, and is sent postings. `works`: locations whose work its system does; it is sent
+    commands to pick what is allocated there, and to cancel what is given back. A location is worked by one system. `closed`: times at which nothing is sent. `calls_per_s`: at most
     so many; without it, what its answers teach. `flow`: off, nothing goes out and nothing is lost; observe, it is only looked at;
     shadow, what would be sent is decided and written down, and not sent; live, it is sent. `expect_within_s`: facts are expected of it
     this often, and a person is told when it is silent for longer.
@@ -58,6 +60,7 @@ class ConnectionInput(msgspec.Struct, frozen=True, kw_only=True):
     connector: Identifier = "api"
     settings: dict[str, Any] = {}
     books: Books | None = None
+    works: Annotated[list[Identifier], msgspec.Meta(max_length=1_000)] = []
     closed: Annotated[list[Closed], msgspec.Meta(max_length=50)] = []
     calls_per_s: Annotated[float, msgspec.Meta(gt=0, le=10_000)] | None = None
     flow: Literal["off", "observe", "shadow", "live"] = "live"
@@ -70,6 +73,22 @@ class ConnectionBatch(msgspec.Struct, frozen=True):
 
 class Made(msgspec.Struct, frozen=True):
     upserted: int
+
+
+def works_nowhere(connection: ConnectionInput, fitted: tuple[Connector[Any], Any] | None) -> str | None:
+    """Why a connection cannot work at locations, in words; None when it can. `fitted`: its connector and settings that fit it."""
+    if fitted is None or fitted[0].command is None:
+        able = ", ".join(sorted(name for name, one in found().items() if one.command is not None))
+        words = (
+            f"The connector `{connection.connector}` takes no commands, so `{connection.id}` works nowhere."
+        )
+        return f"{words} These do: {able}."
+    if not fitted[0].commands(fitted[1]):
+        words = (
+            f"The settings of `{connection.id}` do not say how its system is commanded, so it works nowhere."
+        )
+        return f"{words} The README of `{connection.connector}` tells how."
+    return None
 
 
 async def post_channels(call: Call) -> Response:
@@ -97,10 +116,13 @@ async def make_connections(hub: Hub, batch: ConnectionBatch) -> Made:
     check_number(len(batch.connections))
     check_distinct([connection.id for connection in batch.connections], "connections", "id")
     for index, connection in enumerate(batch.connections):
-        found = configured(connection.connector, connection.settings, f"/connections/{index}")
-        if connection.books is not None and (found is None or found[0].post is None):
+        fitted = configured(connection.connector, connection.settings, f"/connections/{index}")
+        if connection.books is not None and (fitted is None or fitted[0].post is None):
             words = f"The connector `{connection.connector}` takes no postings, so `{connection.id}` cannot keep books."
             raise Refusal("connection.settings", words, f"/connections/{index}/books")
+        check_distinct(connection.works, f"connections/{index}/works", "")
+        if connection.works and (why := works_nowhere(connection, fitted)):
+            raise Refusal("connection.works", why, f"/connections/{index}/works")
     rows = [msgspec.structs.asdict(connection) for connection in batch.connections]
     async with hub.pool.acquire() as db:
         await channels.upsert_connections(db, rows, hub.now(), bases())
@@ -118,7 +140,7 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/connections:batch", post_connections, "Make or change connections", "connections:write", {200: Made},
         body=ConnectionBatch,
-        refusals=("limit.batch", "identifier.characters", "connector.unknown", "connection.settings", "channel.no_books"),
+        refusals=("limit.batch", "identifier.characters", "connector.unknown", "connection.settings", "connection.works", "channel.no_books", "stock.unknown_location"),
         description="Upserts by id, all or none. Settings are those of the connector; secrets are references, never the secret.",
     ),
 )  # fmt: skip

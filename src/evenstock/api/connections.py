@@ -12,9 +12,9 @@ from evenstock.postgres import channels
 from evenstock.postgres.channels import Standing
 
 WORDS: Final = {
-    "paused": "Nothing is sent. What the connection is owed is kept: of numbers the newest, of postings every one.",
+    "paused": "Nothing is sent. What the connection is owed is kept: of numbers the newest, of postings and commands every one.",
     "draining": "What was owed until now is still sent; what comes later is kept until you resume.",
-    "running": "What was kept is sent now: of numbers the newest, of postings every one, in their order.",
+    "running": "What was kept is sent now: of numbers the newest, of postings and commands every one, in their order.",
 }
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 

@@ -22,7 +22,7 @@ from evenstock.core import names
 from evenstock.core.errors import Refusal
 from evenstock.core.events import Identifier
 from evenstock.pipeline.postings import prefix
-from evenstock.postgres import masters, postings
+from evenstock.postgres import masters, postings, troubles
 from evenstock.postgres.postings import PostingFilter, PostingLineRow, PostingRow, PostingTry
 from evenstock.postgres.stock import SEQ_MAX
 
@@ -94,7 +94,7 @@ async def retry_postings(call: Call) -> Response:
             )
         now = call.hub.now()
         again = await postings.send_again(db, given.connection, given.code, prefix(call.hub.tag), now)
-        await postings.show_troubles(db, known[given.connection], given.connection, now)
+        await troubles.show(db, known[given.connection], given.connection, now)
     return respond(Retried(len(again.postings), again.lines))
 
 

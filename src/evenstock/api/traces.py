@@ -43,10 +43,11 @@ OPERATIONS = (
             Parameter("dispatch", "The key under which a channel was told a number.", TEXT),
             Parameter("message", "msg_…, a vendor's message.", TEXT),
             Parameter("posting", "pst_…, or the reference that the books know it by.", TEXT),
-            Parameter("document", "The books' own number: the tickets behind it.", TEXT),
+            Parameter("command", "cmd_…, or the reference that the system that works knows it by.", TEXT),
+            Parameter("document", "Another system's own number: the tickets behind a document of the books, the order behind a command.", TEXT),
         ),
         refusals=("trace.not_found", "trace.ambiguous"),
         description="One of the parameters. Steps in time order with the stored times, from the message or event through movements, claims, "
-        "numbers told and postings to each system's answer and what it shows; `missing` says what has not happened, by whom and since when.",
+        "numbers told, postings and commands to each system's answer and what it shows; `missing` says what has not happened, by whom and since when.",
     ),
 )  # fmt: skip

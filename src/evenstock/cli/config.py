@@ -98,7 +98,7 @@ def apply(
 
 
 def model(file: File = DEFAULT, as_json: Json = False) -> None:
-    """Who originates facts, who is right about what, and who is told."""
+    """Who originates facts, who is right about what, who is told, and who works where."""
     wanted, mistakes = _read(file)
     if mistakes:
         _refuse(mistakes, quiet=False)
@@ -114,8 +114,9 @@ def model(file: File = DEFAULT, as_json: Json = False) -> None:
         {"channel": each.id, "connection": each.connection, "locations": each.locations}
         for each in wanted.channels
     ]
+    works = [{"connection": each.id, "locations": each.works} for each in wanted.connections if each.works]
     if as_json:
-        answer_json({"owners": owners, "originates": originates, "told": told})
+        answer_json({"owners": owners, "originates": originates, "told": told, "works": works})
         return
     for domain, claimants in owners.items():
         words = ", ".join(
@@ -131,6 +132,8 @@ def model(file: File = DEFAULT, as_json: Json = False) -> None:
             f"is told     {channel.id:<18} {to}, of {', '.join(channel.locations) or 'no location'}",
             markup=False,
         )
+    for row in works:
+        out.print(f"works       {row['connection']:<18} at {', '.join(row['locations'])}", markup=False)
 
 
 def _events(connector: str, settings: dict[str, Any]) -> list[str] | None:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from evenstock.api.channels import ChannelInput, ConnectionInput
+from evenstock.api.channels import ChannelInput, ConnectionInput, works_nowhere
 from evenstock.api.masters import LocationInput, check_location
 from evenstock.connectors.found import WITHOUT_CODE, configured, found
 from evenstock.core.errors import Refusal
@@ -127,6 +127,7 @@ class _Reader:
         self._connections()
         self._codes()
         self._fit_settings()
+        self._works()
         self._channels()
         self._owners()
         self._channel_references()
@@ -210,6 +211,38 @@ class _Reader:
             if connection is not None:
                 found.append(connection)
         self.found.connections = found
+
+    def _works(self) -> None:
+        """Each location is worked by one system, which takes commands."""
+        known = [location.id for location in self.found.locations]
+        able = [name for name, connector in found().items() if connector.command is not None]
+        taken: dict[str, str] = {}
+        for index, table in self._tables("connection"):
+            connection = next((each for each in self.found.connections if each.id == table.get("id")), None)
+            if connection is None or not connection.works:
+                continue
+            try:
+                fitted = configured(connection.connector, connection.settings)
+            except Refusal:  # said by _fit_settings
+                continue
+            if why := works_nowhere(connection, fitted):
+                hint = "" if connection.connector in able else near(connection.connector, able)
+                self._wrong(f"works: {why} {hint}".strip(), "connection", index, "works")
+            for name in connection.works:
+                if known and name not in known:
+                    self._wrong(
+                        f"works: there is no location {name}. {near(name, known)}",
+                        "connection",
+                        index,
+                        "works",
+                    )
+                if (other := taken.setdefault(name, connection.id)) != connection.id:
+                    words = (
+                        f"works: the work at {name} is done by {other} already; one system is told to do it."
+                    )
+                    self._wrong(words, "connection", index, "works")
+            if len(set(connection.works)) < len(connection.works):
+                self._wrong("works: a location stands twice in it.", "connection", index, "works")
 
     def _codes(self) -> None:
         """What a location is called elsewhere goes to the settings of that connection."""

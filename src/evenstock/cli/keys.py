@@ -38,6 +38,8 @@ SCOPES = (
     "exposures:read",
     "postings:read",
     "postings:write",
+    "commands:read",
+    "commands:write",
     "movements:read",
     "exceptions:read",
     "exceptions:write",

@@ -48,7 +48,7 @@ def plan(
     step: Annotated[
         str,
         typer.Argument(
-            help="From where: translate (messages), apply (held lines), dispatch (numbers told), post (the books), observe (what channels show)."
+            help="From where: translate (messages), apply (held lines), dispatch (numbers told), post (the books), command (what systems are to do), observe (what channels show)."
         ),
     ],
     what: Annotated[str, typer.Option("--what", help="failed, missing or all.")] = "failed",

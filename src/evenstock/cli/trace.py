@@ -37,7 +37,7 @@ def trace(
         str,
         typer.Argument(
             metavar="ID",
-            help="A trace id, event, ticket, order, rsv_…, msg_…, mov_…, a dispatch's key, pst_…, or a document of the books.",
+            help="A trace id, event, ticket, order, rsv_…, msg_…, mov_…, a dispatch's key, pst_…, cmd_…, or another system's document.",
         ),
     ],
     source: Annotated[

@@ -1,4 +1,4 @@
-"""What connectors to brokers have in common: what a message means, what a number looks like as one, and where a broker is.
+"""What connectors to brokers have in common: what a message means, what a number or command looks like as one, and where a broker is.
 
 A message is events as `/v1/events` takes them (one, or a list), without `source`; or what a mapping makes of it.
 """
@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from evenstock.connectors.contract import (
+    Command,
     Exposure,
     Failed,
     JsonObject,
@@ -18,6 +19,7 @@ from evenstock.connectors.contract import (
     NotAllowed,
     NotSent,
     Outcome,
+    Rejected,
     RetryLater,
     SecretRef,
     Unauthorized,
@@ -107,6 +109,33 @@ def translate(settings: BrokerSettings, message: Message) -> list[JsonObject]:
             where = f"/{index}" if isinstance(document, list) else ""
             raise Untranslatable("message.shape", "An event is an object.", where)
     return [{name: value for name, value in event.items() if name != "source"} for event in events]
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A message to a broker. Those of one `place` and `thing` stay in order: a channel's item, a location's reservation."""
+
+    place: str
+    thing: str
+    key: str  # the same in each try
+    body: bytes
+    is_state: bool  # a later one stands instead of it
+
+
+def number_of(exposure: Exposure, thing: str) -> Outgoing:
+    """A number as it goes to a broker; `thing` is how the item is named there."""
+    return Outgoing(exposure.channel, thing, exposure.key, body_of(exposure), is_state=True)
+
+
+def command_of(command: Command) -> Outgoing:
+    """A command as it goes to a broker. Whoever reads it does once what comes under one key."""
+    told = msgspec.structs.asdict(command)
+    del told["again"]
+    return Outgoing(command.location, command.reservation, command.key, _encoder.encode(told), is_state=False)
+
+
+def nowhere(setting: str) -> Outcome:
+    """A connection that was not told where something goes."""
+    return Rejected(f"The connection does not say where `{setting}` go.", "settings")
 
 
 def body_of(exposure: Exposure) -> bytes:

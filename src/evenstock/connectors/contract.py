@@ -1,9 +1,9 @@
 """What a connector is: code for one vendor or protocol, in a folder of its own.
 
-It translates what a system says into events (`translate`), tells a system what it should know (`publish`, `post`), and looks
-at what it shows (`observe`, `snapshot`). It decides nothing else: when to try again, in which order and how fast is the
-pipeline's, the same for all. What a try came to is a value, an `Outcome`; an exception out of a connector is a fault of the
-connector.
+It translates what a system says into events (`translate`), tells a system what it should know (`publish`, `post`), has it do
+something (`command`), and looks at what it shows (`observe`, `snapshot`). It decides nothing else: when to try again, in which
+order and how fast is the pipeline's, the same for all. What a try came to is a value, an `Outcome`; an exception out of a
+connector is a fault of the connector.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -228,6 +228,50 @@ class Post(Protocol[Told_contra]):
     def __call__(
         self, settings: Told_contra, world: "World", posting: Posting
     ) -> Awaitable[Outcome | PartlyDone]: ...
+
+
+# To whoever does the work --------------------------------------------------------------------------------------------
+
+
+class CommandLine(msgspec.Struct, frozen=True):
+    """How many units of an item a command is about."""
+
+    line: str  # of the reservation; unique in its command
+    sku: str
+    code: str  # the system's own code of the item, else the sku
+    location: str
+    quantity: int | Decimal  # above zero, in `uom`, the item's base unit
+    uom: str = "EA"
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Work at a location that another system does: pick these units for an order, or pick so many of them no more.
+
+    It never changes once it is made. The commands of a reservation at a location come strictly in the order of their `number`:
+    a cancel follows its pick, and neither is ever left out.
+    """
+
+    kind: Literal["pick", "cancel"]
+    reference: str  # ours for ever, by which the system finds it again
+    key: str  # the same in each try
+    reservation: str
+    order_ref: str | None
+    channel: str | None
+    location: str
+    lines: tuple[CommandLine, ...]
+    number: int  # 1, 2, 3 … in the reservation, over all locations
+    again: bool = False  # an earlier try was cut off and may have been done
+    trace_id: str | None = None
+
+
+class Do(Protocol[Told_contra]):
+    """Have a system do something. Done carries its own number for it, where it has one.
+
+    There is one call at a time for each connection, cut off after 10 seconds; after Unknown the same command comes again under its
+    key, says so, and nothing else of that reservation at that location comes before.
+    """
+
+    def __call__(self, settings: Told_contra, world: "World", command: Command) -> Awaitable[Outcome]: ...
 
 
 # Looking -------------------------------------------------------------------------------------------------------------
@@ -516,6 +560,8 @@ class Connector(msgspec.Struct, Generic[Settings], frozen=True, kw_only=True):
     publish: Publish[Settings] | None = None
     basis: Basis | None = None  # required where `publish` is
     post: Post[Settings] | None = None
+    command: Do[Settings] | None = None
+    commands: Callable[[Settings], bool] = bool  # whether settings say how it is commanded
     observe: Observe[Settings] | None = None
     snapshot: Snapshot[Settings] | None = None
     delivery: Callable[[Settings], Delivery] | None = None  # takes files

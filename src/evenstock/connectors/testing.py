@@ -204,8 +204,8 @@ def _offers(folder: Path) -> None:
 def _can(folder: Path) -> None:
     connector = load(folder)
     must(
-        connector.translate or connector.publish or connector.post or connector.delivery,
-        "It neither translates, publishes, posts nor takes files.",
+        connector.translate or connector.publish or connector.post or connector.command or connector.delivery,
+        "It neither translates, publishes, posts, does what it is commanded, nor takes files.",
     )
     must(issubclass(connector.settings, msgspec.Struct), "Its settings are no record (msgspec.Struct).")
     if connector.hook is not None:
@@ -222,7 +222,7 @@ def _can(folder: Path) -> None:
     if connector.publish:
         must(inspect.iscoroutinefunction(connector.publish), "`publish` is an async function.")
         must(connector.basis is not None, "It publishes, so it says what a number means there: basis.")
-    for name in ("post", "observe", "poll"):
+    for name in ("post", "command", "observe", "poll"):
         call = getattr(connector, name)
         must(call is None or inspect.iscoroutinefunction(call), f"`{name}` is an async function.")
     must(

@@ -154,6 +154,15 @@ ABOUT: Final[dict[str, About]] = {
     "hub.fence_raised": About(
         "the database", "Perhaps: what was recorded last, before it was restored or another took over.",
         "Gaps in numbered streams show by themselves what is missing. It ends when you say that the sources have sent again.",
+        data_safe=False,
+    ),
+    "command.rejected": About(
+        "one reason of one connection", "No. The claims are right; nobody picks these units, or somebody picks what was cancelled.",
+        "Nothing until somebody has them sent again; later commands for the same reservation there wait behind them.",
+    ),
+    "command.delayed": About(
+        "one connection", "No. The commands wait, in their order.",
+        "They are sent again by themselves under the same keys, and it ends when they are done.", waits=True,
     ),
     "import.rejected": About(
         "one file", "No. The rows are in the reject file; all others are booked.",

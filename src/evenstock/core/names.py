@@ -26,6 +26,11 @@ def posting_id(number: int) -> str:
     return f"pst_{number:010d}"
 
 
+def command_id(number: int) -> str:
+    """`cmd_0000000042`."""
+    return f"cmd_{number:010d}"
+
+
 def dispatch_id(tag: str, channel_id: int, item_id: int, version: int) -> str:
     """The key under which a channel is told a number, the same in each try: `9f2c4a1700aa4b7e-3-17-4`."""
     return f"{tag}-{channel_id}-{item_id}-{version}"

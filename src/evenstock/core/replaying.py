@@ -8,7 +8,7 @@ import msgspec
 
 from evenstock.core.errors import Refusal
 
-Step = Literal["translate", "apply", "dispatch", "post", "observe"]
+Step = Literal["translate", "apply", "dispatch", "post", "command", "observe"]
 Verb = Literal["failed", "missing", "all"]
 Rules = Literal["current", "as_was"]
 Status = Literal["planned", "running", "paused", "cancelled", "done"]

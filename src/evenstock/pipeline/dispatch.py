@@ -1,4 +1,4 @@
-"""Connections are told what they are owed: one call at a time for each, numbers before postings.
+"""Connections are told what they are owed: one call at a time for each, numbers before commands, and those before postings.
 
     hold the lane → write down what is about to be sent → COMMIT → send → write down what became of it → COMMIT
 
@@ -33,9 +33,10 @@ from evenstock.core.retry import earned, wait_s
 from evenstock.core.tracing.ids import traceparent
 from evenstock.core.windows import opens_at
 from evenstock.patience import until
-from evenstock.pipeline import documents
+from evenstock.pipeline import documents, instructions
 from evenstock.pipeline.calls import OUTCOMES, Answer, Told
 from evenstock.pipeline.documents import Document
+from evenstock.pipeline.instructions import Instruction
 from evenstock.pipeline.numbers import Numbers
 from evenstock.pipeline.worlds import Worlds
 from evenstock.postgres import exceptions, lanes
@@ -52,7 +53,7 @@ BREAK_AFTER: Final = 3  # failures in a row, before only one thing at a time is 
 
 TOLD = Counter("evenstock_dispatches", "What was told to connections, by what became of it.", ["outcome"])
 
-Work = Numbers | Document
+Work = Numbers | Instruction | Document
 log = structlog.get_logger()
 
 
@@ -71,7 +72,9 @@ class Dispatcher:
         call_within_s: float = CALL_WITHIN_S,
     ) -> None:
         self._pool = pool
-        self._connectors = {name: one for name, one in connectors.items() if one.publish or one.post}
+        self._connectors = {
+            name: one for name, one in connectors.items() if one.publish or one.command or one.post
+        }
         self._worlds = worlds
         self._tag = tag
         self._holder = secrets.token_hex(8)
@@ -85,7 +88,7 @@ class Dispatcher:
             return await lanes.due(db, self._now(), self._holder, sorted(self._connectors))
 
     async def tell(self, connection_id: int) -> int:
-        """One call: tell a connection what it is owed next; return how many numbers or postings that were."""
+        """One call: tell a connection what it is owed next; return how many things that were."""
         now = self._now()
         async with self._pool.acquire() as db, db.transaction():
             lane = await lanes.hold(db, connection_id, self._holder, now, now + timedelta(seconds=LEASE_S))
@@ -140,6 +143,8 @@ class Dispatcher:
             places = int(lane.retries)
             if owed := await lanes.claim(db, number, now, lane.fence, limit, places, connection.drained_at):
                 return Numbers(self._tag, connection.connection_id, owed)
+        if connector.command is not None and (to_do := await instructions.claim(db, connection, lane, now)):
+            return to_do
         if connector.post is None:
             return None
         return await documents.claim(db, connection, lane, now)

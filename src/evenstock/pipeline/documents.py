@@ -5,8 +5,8 @@ postings add up, whatever their order.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 import msgspec
 from prometheus_client import Histogram
@@ -17,21 +17,16 @@ from evenstock.connectors.contract import (
     PartlyDone,
     Posting,
     PostingLine,
-    Rejected,
-    RetryLater,
     World,
 )
 from evenstock.core.quantity import as_number
-from evenstock.core.retry import wait_s
-from evenstock.pipeline.calls import OUTCOMES, Answer, Told
-from evenstock.postgres import postings
+from evenstock.pipeline.calls import Answer, Told, ended
+from evenstock.postgres import postings, troubles
 from evenstock.postgres.database import Connection
 from evenstock.postgres.lanes import Connection as LaneConnection
 from evenstock.postgres.lanes import Lane
-from evenstock.postgres.postings import Claimed, Ended
+from evenstock.postgres.postings import Claimed
 from evenstock.postgres.postings import Told as ToldLine
-
-LATE_AFTER: Final = timedelta(minutes=15)  # since it was first sent, before a person is told
 
 LAG = Histogram(
     "evenstock_posting_lag_seconds",
@@ -68,11 +63,17 @@ class Document(msgspec.Struct, frozen=True):
     async def settle(self, db: Connection, lane: Lane, answers: Sequence[Answer], told: Told, now: datetime) -> None:  # fmt: skip
         """Write down what became of it, and show a person what needs one."""
         (answer,) = answers
-        ended = self._ended(answer, told, now)
-        mine = await postings.settle(db, self.connection_id, lane.fence, ended, now)
-        needs_a_person = ended.outcome in {"rejected", "partly"} or ended.is_late
-        if mine and (needs_a_person or await postings.is_troubled(db, self.connection_id)):
-            await postings.show_troubles(db, self.connection_id, self.connection, now)
+        claimed = self.claimed
+        came_to = ended(claimed.posting_id, claimed.tries, claimed.first_sent_at, answer, told, now)
+        refused = (
+            [(int(line.line), line.code, line.detail) for line in answer.refused]
+            if isinstance(answer, PartlyDone)
+            else []
+        )
+        mine = await postings.settle(db, self.connection_id, lane.fence, came_to, refused, now)
+        needs_a_person = came_to.outcome in {"rejected", "partly"} or came_to.is_late
+        if mine and (needs_a_person or await troubles.are_shown(db, self.connection_id)):
+            await troubles.show(db, self.connection_id, self.connection, now)
         if mine and isinstance(answer, Done | PartlyDone):
             LAG.observe(max(0.0, (now - self.claimed.made_at).total_seconds()))
 
@@ -97,24 +98,6 @@ class Document(msgspec.Struct, frozen=True):
             ledger_to=claimed.ledger_to,
             again=claimed.again,
             trace_id=claimed.trace_id,
-        )
-
-    def _ended(self, answer: Answer, told: Told, now: datetime) -> Ended:
-        claimed = self.claimed
-        asked = answer.after_s if isinstance(answer, RetryLater) else None
-        wait = told.wait_s or wait_s(claimed.tries, told.chance, asked)
-        return Ended(
-            claimed.posting_id,
-            claimed.tries,
-            OUTCOMES[type(answer)],
-            None if isinstance(answer, Done | PartlyDone) else answer.detail,
-            answer.document if isinstance(answer, Done | PartlyDone) else None,
-            now + timedelta(seconds=wait),
-            code=answer.code if isinstance(answer, Rejected) else None,
-            is_late=now - claimed.first_sent_at >= LATE_AFTER,
-            refused=tuple((int(line.line), line.code, line.detail) for line in answer.refused)
-            if isinstance(answer, PartlyDone)
-            else (),
         )
 
 

@@ -6,6 +6,7 @@ under them.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 
 import msgspec
 
@@ -72,6 +73,7 @@ async def fulfil(
 def _decide(dock: Dock, shipping: Shipping) -> None:
     for fact in shipping.facts:
         assert fact.order is not None  # noqa: S101 - only shipments come here
+        dock.book.begin()
         for move in fact.moves:
             shipped = Shipped(
                 fact.fact_id, fact.order.order_ref, move.item_id, move.location_id, move.quantity
@@ -79,8 +81,10 @@ def _decide(dock: Dock, shipping: Shipping) -> None:
             dock.ship(shipped, fact.order.order_ref, fact.order.reservation_id)
     if shipping.voided:
         own = [shipped for shipped in dock.book.shipments if shipped.fact_id in shipping.voided]
-        for shipped in [*shipping.before, *own]:
-            dock.unship(shipped)
+        for _, taken_back in groupby([*shipping.before, *own], key=lambda shipped: shipped.fact_id):
+            dock.book.begin()
+            for shipped in taken_back:
+                dock.unship(shipped)
 
 
 async def is_stale(db: Connection, shipping: Shipping, voids: Sequence[tuple[int, int, str]]) -> bool:

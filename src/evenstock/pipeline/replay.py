@@ -3,7 +3,7 @@
     plan (what, how much, to whom) → run → a few items at a time: ask → wait for what becomes of them → done
 
 Asking is all that a replay does itself: a message is read by the translator, held lines are booked by the writer, a number is
-told and a posting is sent by the dispatcher, what a channel shows is looked at by the observer; each as the first time and under the
+told and a posting or command is sent by the dispatcher, what a channel shows is looked at by the observer; each as the first time and under the
 same keys.
 """
 
@@ -94,6 +94,7 @@ def _effects(step: Step, items: Sequence[Item]) -> list[Effect]:
             "apply": f"{known:,} held lines are booked, if what they wait for is there.",
             "dispatch": f"{len(these):,} numbers are told, each as it is by then.",
             "post": f"{len(these):,} postings are brought to the books; what they have of them is not sent again.",
+            "command": f"{len(these):,} commands are sent, each after what goes before it; what was done is not sent again.",
             "observe": f"{len(these):,} numbers are looked at; nothing is told.",
         }[step]
         effects.append(Effect(place, len(these), words))
@@ -191,6 +192,15 @@ class Replayer:
                 Mark(item.ordinal, "asked", None, brings[number])
                 if (number := item.target or 0) in brings
                 else Mark(item.ordinal, "skipped", there)
+                for item in items
+            ]
+        if turn.step == "command":
+            ids = [item.target or 0 for item in items]
+            owed = await replays.command_again(db, ids, self._now()) if ids else set()
+            return [
+                Mark(item.ordinal, "asked")
+                if item.target in owed
+                else Mark(item.ordinal, "skipped", "It is done by now.")
                 for item in items
             ]
         if turn.step == "observe":

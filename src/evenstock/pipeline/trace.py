@@ -34,6 +34,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     dispatch: str | None = None
     message: str | None = None
     posting: str | None = None
+    command: str | None = None
     document: str | None = None
 
 
@@ -77,6 +78,7 @@ async def anything(db: Connection, text: str, tag: str, now: datetime) -> Trace:
         Wanted(movement=text),
         Wanted(dispatch=text),
         Wanted(posting=text),
+        Wanted(command=text),
         Wanted(document=text),
     ]
     for wanted in tries:
@@ -118,13 +120,29 @@ async def _find(db: Connection, wanted: Wanted, tag: str) -> _Found:  # noqa: C9
         number = _posting(wanted.posting, tag)
         return _Found(facts=set() if number is None else set(await traces.facts_of_posting(db, number, None)))
     if wanted.document is not None:
-        return _Found(facts=set(await traces.facts_of_posting(db, None, wanted.document)))
+        return _Found(
+            facts=set(await traces.facts_of_posting(db, None, wanted.document)),
+            reservations=set(await traces.reservations_of_command(db, None, wanted.document)),
+        )
+    if wanted.command is not None:
+        number = _command(wanted.command, tag)
+        return _Found(
+            reservations=set()
+            if number is None
+            else set(await traces.reservations_of_command(db, number, None))
+        )
     return await _by_dispatch(db, wanted.dispatch or "", tag)
 
 
 def _posting(text: str, tag: str) -> int | None:
     """The number of a posting by its id, or by the reference that the books know it by."""
     found = numbers_of(text, "pst_", "_", 1) or numbers_of(text, prefix(tag), "-", 1)
+    return None if found is None else found[0]
+
+
+def _command(text: str, tag: str) -> int | None:
+    """The number of a command by its id, or by the reference that its system knows it by."""
+    found = numbers_of(text, "cmd_", "_", 1) or numbers_of(text, f"{prefix(tag)}C", "-", 1)
     return None if found is None else found[0]
 
 
@@ -213,6 +231,7 @@ async def _tell(db: Connection, found: _Found, tag: str, now: datetime) -> Trace
     numbers = await traces.numbers(db, [*found.changes, *moved, *claimed], tag)
     places = [numbers_of(each.id, "mov_", "_", 2) for each in movements]
     postings, books = await traces.postings(db, [(place[0], place[1]) for place in places if place])
+    commands = await traces.commands(db, found.reservations)
     seen = Seen(
         messages=await traces.messages(db, found.messages, tag),
         facts=booked.seen,
@@ -222,9 +241,10 @@ async def _tell(db: Connection, found: _Found, tag: str, now: datetime) -> Trace
         numbers=numbers,
         postings=postings,
         books=books,
+        commands=commands,
         is_cut=max(len(found.facts), len(found.reservations), len(found.messages)) >= FOUND_MAX
         or max(len(movements), len(claims)) >= MOVEMENTS_MAX
         or len(numbers) >= NUMBERS_MAX
-        or len(postings) >= POSTINGS_MAX,
+        or max(len(postings), len(commands)) >= POSTINGS_MAX,
     )
     return told(seen, found.trace_ids, now)

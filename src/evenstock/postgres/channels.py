@@ -9,7 +9,7 @@ import msgspec
 from evenstock.core.channels import Channel, Terms
 from evenstock.core.errors import Refusal
 from evenstock.core.masters import Masters
-from evenstock.postgres import exposures, lanes, owners, policies, postings
+from evenstock.postgres import exposures, lanes, owners, policies, postings, workers
 from evenstock.postgres import masters as stored
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.exposures import BasisRow
@@ -92,9 +92,9 @@ async def upsert_channels(
 async def upsert_connections(
     db: Connection, connections: Sequence[dict[str, Any]], now: datetime, bases: Sequence[BasisRow]
 ) -> None:
-    """Make or change connections: id, connector, settings; closed, calls_per_s, flow, expect_within_s and books where they are said.
+    """Make or change connections: id, connector, settings; closed, calls_per_s, flow, expect_within_s, books and works where they are said.
 
-    What was paused for its settings is tried again. Raises Refusal `channel.no_books`.
+    What was paused for its settings is tried again. Raises Refusal `channel.no_books`, `stock.unknown_location`, `connection.works`.
     """
     rows = [
         {
@@ -115,6 +115,7 @@ async def upsert_connections(
         for each in connections:
             await postings.keep_books(db, each["id"], each.get("books"))
         await lanes.resume(db, [c["id"] for c in connections], now)
+        await workers.put_to_work(db, connections, now)
         await exposures.write_terms(db, bases, now, [c["id"] for c in connections])
         await owners.decide(db, now)
 
@@ -133,6 +134,7 @@ class Standing(msgspec.Struct, frozen=True):
     calls_per_s: float | None  # that its own answers taught
     numbers_owed: int
     postings_owed: int
+    commands_owed: int
 
 
 async def standing(db: Connection) -> list[Standing]:

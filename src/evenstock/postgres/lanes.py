@@ -85,6 +85,19 @@ class Tried(
     due_at: datetime
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """What became of a try to send a posting or a command, by its number, and when it is made again if it was not done."""
+
+    number: int
+    tries: int
+    outcome: str
+    detail: str | None
+    document: str | None
+    due_at: datetime
+    code: str | None = None  # of the refusal
+    is_late: bool = False
+
+
 class Settled(msgspec.Struct, frozen=True):
     """A try that was ours to settle; whether the number that should be seen stands refused."""
 

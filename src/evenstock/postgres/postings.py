@@ -9,21 +9,14 @@ import msgspec
 from evenstock.core.names import posting_id
 from evenstock.core.postings import Books, Draft, Due, Kind, is_nothing
 from evenstock.core.quantity import as_number
-from evenstock.postgres import exceptions
 from evenstock.postgres.database import Connection
-from evenstock.postgres.exceptions import Cause
-from evenstock.postgres.lanes import LOST
+from evenstock.postgres.lanes import LOST, Ended
 from evenstock.postgres.queries import load
 from evenstock.postgres.rows import tuples
 
 SQL: Final = load("postings")
 MOVEMENTS_SHOWN_MAX: Final = 1_000  # of one line
 TRIES_SHOWN_MAX: Final = 50  # of one posting
-TROUBLES: Final = {
-    "posting.rejected": "{connection} does not take {number:,} postings: {detail}",
-    "posting.line_refused": "{connection} does not take {number:,} lines of postings: {detail}",
-    "posting.delayed": "{connection} has not confirmed {number:,} postings for long, the first is {detail}.",
-}
 
 
 class Behind(msgspec.Struct, frozen=True):
@@ -62,20 +55,6 @@ class Told(msgspec.Struct, frozen=True):
     code: str | None
     location: str
     units: int
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """What became of a try, and when it is made again if it was not done."""
-
-    posting_id: int
-    tries: int
-    outcome: str
-    detail: str | None
-    document: str | None
-    due_at: datetime
-    code: str | None = None  # of the refusal
-    is_late: bool = False
-    refused: tuple[tuple[int, str, str], ...] = ()  # lines: number, code, words
 
 
 # Making them -----------------------------------------------------------------------------------------------------------
@@ -210,36 +189,25 @@ async def lines(db: Connection, posting_id: int, connection_id: int) -> list[Tol
     return [Told(*row.values()) for row in await db.fetch(SQL.lines, posting_id, connection_id)]
 
 
-async def settle(db: Connection, connection_id: int, fence: int, ended: Ended, now: datetime) -> bool:
-    """Write down what became of a try; of an older fence nothing is believed, and False is answered."""
+async def settle(
+    db: Connection,
+    connection_id: int,
+    fence: int,
+    ended: Ended,
+    refused: Sequence[tuple[int, str, str]],
+    now: datetime,
+) -> bool:
+    """Write down what became of a try, and of lines that were refused (number, code, words).
+
+    Of an older fence nothing is believed, and False is answered.
+    """
     mine = await db.fetchval(
-        SQL.settle, connection_id, fence, ended.posting_id, ended.tries, ended.outcome, ended.detail,
+        SQL.settle, connection_id, fence, ended.number, ended.tries, ended.outcome, ended.detail,
         ended.document, ended.due_at, now, ended.code, ended.is_late,
     )  # fmt: skip
-    if mine is not None and ended.refused:
-        await db.execute(SQL.refuse_lines, ended.posting_id, tuples(("n", "c", "d"), ended.refused))
+    if mine is not None and refused:
+        await db.execute(SQL.refuse_lines, ended.number, tuples(("n", "c", "d"), refused))
     return mine is not None
-
-
-async def show_troubles(db: Connection, connection_id: int, connection: str, now: datetime) -> None:
-    """Exceptions about postings are what is in trouble, no less and no more."""
-    causes = [
-        Cause(
-            row["code"],
-            row["subject"],
-            TROUBLES[row["code"]].format(connection=connection, number=row["number"], detail=row["detail"]),
-            connection_id,
-            row["item_id"],
-        )
-        for row in await db.fetch(SQL.open_troubles, connection_id)
-    ]
-    await exceptions.open_causes(db, causes, now)
-    settled = [tuple(row.values()) for row in await db.fetch(SQL.settled_troubles, connection_id)]
-    await exceptions.close_causes(db, settled, now)
-
-
-async def is_troubled(db: Connection, connection_id: int) -> bool:
-    return bool(await db.fetchval(SQL.troubled, connection_id))
 
 
 # Reading them ----------------------------------------------------------------------------------------------------------

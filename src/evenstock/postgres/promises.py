@@ -17,7 +17,7 @@ from evenstock.core.reservations import (
     Reservation,
     Shipped,
 )
-from evenstock.postgres import faults, ledger
+from evenstock.postgres import commands, faults, ledger
 from evenstock.postgres.channels import terms
 from evenstock.postgres.database import Connection, Record
 from evenstock.postgres.queries import load
@@ -205,7 +205,7 @@ async def write(
 ) -> int | None:
     """Write what was decided in the ledger's order: as `ledger_seq` if the batch has its number, else as the next.
 
-    Returns the number; None when another process was first with what must be there once.
+    What systems that work at locations are to do because of it is written with it. Returns the number; None when another process was first with what must be there once.
     """
     touched = list(book.touched.values())
     made = [found for found in touched if found.is_new]
@@ -231,7 +231,10 @@ async def write(
         await db.execute(SQL.write_releases, ledger_seq, tuples(("r", "k", "l", "h", "q", "g"), rows))
     if book.shipments:
         await _write_shipments(db, ledger_seq, book.shipments)
-    return ledger_seq if first == [len(made), len(remembered)] else None
+    if first != [len(made), len(remembered)]:
+        return None
+    await commands.owe(db, book, ledger_seq)
+    return ledger_seq
 
 
 async def _change(db: Connection, changed: Sequence[Reservation]) -> bool:

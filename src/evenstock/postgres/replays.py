@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from evenstock.core.names import posting_id
+from evenstock.core.names import command_id, posting_id
 from evenstock.core.replaying import SEEN_WITHIN, Rules, Status, Step, Verb, Wanted
-from evenstock.postgres import postings
+from evenstock.postgres import commands, postings, troubles
 from evenstock.postgres.database import Connection
 from evenstock.postgres.inbox import public_message_id
 from evenstock.postgres.queries import load
@@ -31,6 +31,9 @@ _PLANS: Final[dict[tuple[Step, Verb], str]] = {
     ("post", "failed"): SQL.postings_failed,
     ("post", "missing"): SQL.postings_missing,
     ("post", "all"): SQL.postings_all,
+    ("command", "failed"): SQL.commands_failed,
+    ("command", "missing"): SQL.commands_missing,
+    ("command", "all"): SQL.commands_all,
 }
 
 
@@ -189,7 +192,8 @@ def _name(row: Any) -> str:
         return str(row["subject"])
     if row["channel"] is not None:
         return f"{row['channel']}, {row['sku']}"
-    return posting_id(row["target"]) if row["step"] == "post" else public_message_id(row["target"])
+    named = {"post": posting_id, "command": command_id}.get(row["step"], public_message_id)
+    return named(row["target"])
 
 
 def _replay(row: Any) -> Replay:
@@ -280,8 +284,17 @@ async def post_again(db: Connection, ids: Sequence[int], prefix: str, now: datet
     again = await postings.send_again(db, None, None, prefix, now, list(ids))
     owed = {row["posting_id"]: row["posting_id"] for row in await db.fetch(SQL.hasten, list(ids), now)}
     for connection_id, id_ in await db.fetch(SQL.books_of, list(ids)):
-        await postings.show_troubles(db, connection_id, id_, now)
+        await troubles.show(db, connection_id, id_, now)
     return owed | again.carrying
+
+
+async def command_again(db: Connection, ids: Sequence[int], now: datetime) -> set[int]:
+    """Have commands sent that are not done; which of them are owed now."""
+    await commands.send_again(db, None, None, now, list(ids))
+    owed = await commands.hasten(db, ids, now)
+    for connection_id, id_ in await commands.connections_of(db, ids):
+        await troubles.show(db, connection_id, id_, now)
+    return set(owed)
 
 
 async def look_again(db: Connection, keys: Sequence[tuple[int, int]], now: datetime) -> set[tuple[int, int]]:
@@ -298,6 +311,8 @@ async def settle(db: Connection, replay_id: int, step: Step, now: datetime) -> N
         await db.execute(SQL.settle_exposures, replay_id, now)
     elif step == "post":
         await db.execute(SQL.settle_postings, replay_id, now)
+    elif step == "command":
+        await db.execute(SQL.settle_commands, replay_id, now)
     elif step == "observe":
         await db.execute(SQL.settle_looks, replay_id, now, now - SEEN_WITHIN)
         await db.execute(SQL.forget_looks, now - SEEN_WITHIN)

@@ -8,13 +8,14 @@ import msgspec
 
 from evenstock.core.events import CountVoided, FactVoided
 from evenstock.core.intake import reference
-from evenstock.core.names import dispatch_id, posting_id, public_id
+from evenstock.core.names import command_id, dispatch_id, posting_id, public_id
 from evenstock.core.quantity import as_number
 from evenstock.core.reading import read_stored
 from evenstock.core.tracing.ids import derived
 from evenstock.core.tracing.seen import (
     BooksSeen,
     ClaimSeen,
+    CommandSeen,
     FactSeen,
     HeldSeen,
     MessageSeen,
@@ -324,6 +325,46 @@ async def postings(
     behind = await db.fetch(SQL.books_behind, *columns)
     return seen, [
         BooksSeen(connection=row["connection"], every_s=row["every_s"], since=row["since"]) for row in behind
+    ]
+
+
+async def reservations_of_command(db: Connection, number: int | None, document: str | None) -> list[int]:
+    """The reservations that a command is for, by its number or by its system's own number of it."""
+    rows = await db.fetch(SQL.reservations_of_command, number, document, FOUND_MAX)
+    return [row["reservation_id"] for row in rows]
+
+
+async def commands(db: Connection, reservation_ids: Collection[int]) -> list[CommandSeen]:
+    """What systems were commanded for these reservations."""
+    if not reservation_ids:
+        return []
+    rows = await db.fetch(SQL.commands, sorted(reservation_ids), POSTINGS_MAX)
+    ids = [row["command_id"] for row in rows]
+    lines: defaultdict[int, list[tuple[str, Any]]] = defaultdict(list)
+    for row in await db.fetch(SQL.command_lines, ids):
+        lines[row["command_id"]].append((row["sku"], as_number(row["units"], row["scale"])))
+    tries: defaultdict[int, list[TrySeen]] = defaultdict(list)
+    for row in await db.fetch(SQL.command_tries, ids, TRIES_MAX):
+        tries[row["command_id"]].append(TrySeen(*list(row.values())[1:]))
+    return [
+        CommandSeen(
+            id=command_id(row["command_id"]),
+            connection=row["connection"],
+            reference=row["reference"],
+            kind=row["kind"],
+            location=row["location"],
+            reservation=public_id(row["reservation_id"]),
+            lines=lines[row["command_id"]],
+            status=row["status"],
+            made_at=row["made_at"],
+            trace_id=row["trace_id"],
+            waits_for=row["waits_for"],
+            paused=row["paused"],
+            refused_detail=row["refused_detail"],
+            exception_id=None if row["exception_id"] is None else exception_name(row["exception_id"]),
+            tries=tries[row["command_id"]],
+        )
+        for row in rows
     ]
 
 

@@ -1,6 +1,7 @@
-"""Any system that speaks JSON: a mapping says what its messages mean, a template how it is told its numbers."""
+"""Any system that speaks JSON: a mapping says what its messages mean, a template how it is told its numbers and what to do."""
 
 from evenstock.connectors.contract import Basis, Connector, Hook, JsonObject, Message, Untranslatable
+from evenstock.connectors.http_json.command import do, is_commanded
 from evenstock.connectors.http_json.publish import EXPOSURES_MAX, publish
 from evenstock.connectors.http_json.settings import Settings
 from evenstock.connectors.reading import json_of, untranslatable
@@ -27,11 +28,13 @@ def hook_of(settings: Settings) -> Hook | None:
 
 connector = Connector(
     name="http_json",
-    summary="Any system that speaks JSON: a mapping reads it, a template tells it numbers.",
+    summary="Any system that speaks JSON: a mapping reads it, a template tells it numbers and what to do.",
     settings=Settings,
     translate=translate,
     hook=hook_of,
     publish=publish,
     basis=Basis(decimals=6),
     exposures_max=EXPOSURES_MAX,
+    command=do,
+    commands=is_commanded,
 )

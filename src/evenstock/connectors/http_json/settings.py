@@ -1,8 +1,9 @@
 """What a connection to a system that speaks JSON must be told: what its messages mean, and how it is called."""
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 
@@ -14,6 +15,11 @@ from evenstock.core.mapping import DocumentMapper, read_mapping
 NAMES: Final = (
     "channel", "sku", "code", "quantity", "version", "key", "ledger_seq", "computed_at", "trace_id",
 )  # fmt: skip
+COMMAND_NAMES: Final = (
+    "kind", "reference", "reservation", "order", "channel", "location", "number", "key", "trace_id",
+)  # fmt: skip
+LINE_NAMES: Final = ("line", "sku", "code", "quantity", "uom", "location")
+LINE: Final = {"line": "{line}", "item": "{code}", "quantity": "{quantity}"}  # where nothing else is said
 _HOST: Final = re.compile(r"https?://[^{}/?#\s]+(?=[/?]|$)")
 _RESERVED: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "traceparent"})
 
@@ -41,16 +47,16 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("equals: name the field")
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One call for each number. `{names}` are filled in; what is not named in `outcome` means what its status says."""
+class Calling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One call. `{names}` are filled in; what is not named in `outcome` means what its status says."""
+
+    knows: ClassVar[Mapping[str, Sequence[str]]] = {}  # the names that may stand in each template
 
     url: Annotated[str, msgspec.Meta(min_length=8, max_length=2_000)]
-    method: Literal["PUT", "POST", "PATCH"] = "PUT"
     headers: Annotated[dict[Header, Text], msgspec.Meta(max_length=30)] = {}
     secret_headers: Annotated[dict[Header, SecretRef], msgspec.Meta(max_length=10)] = {}
     body: Any = None
     key_header: Header = "Idempotency-Key"
-    channels: dict[str, str] = {}
     outcome: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=50)] = ()
     code: Path = ""
     detail: Path = ""
@@ -68,31 +74,55 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("headers: a header is named twice")
         if taken := sorted(_RESERVED & set(lower)):
             raise ValueError(f"headers: {taken[0]} is written by the hub itself")
-        for name, template in (
-            ("url", self.url),
-            ("headers", list(self.headers.values())),
-            ("body", self.body),
-        ):
+        for name, known in self.knows.items():
+            given = getattr(self, name)
             try:
-                unknown = unknown_in(template, NAMES)
+                unknown = unknown_in(list(given.values()) if name == "headers" else given, known)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
             if unknown:
-                raise ValueError(f"{name}: there is no {{{unknown[0]}}}; there are {', '.join(NAMES)}")
+                raise ValueError(f"{name}: there is no {{{unknown[0]}}}; there are {', '.join(known)}")
+
+
+class Call(Calling, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One call for each number."""
+
+    knows: ClassVar[Mapping[str, Sequence[str]]] = {"url": NAMES, "headers": NAMES, "body": NAMES}
+
+    method: Literal["PUT", "POST", "PATCH"] = "PUT"
+    channels: dict[str, str] = {}
+
+
+class CommandCall(Calling, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One call for each command; `{lines}` becomes a list of what `line` makes of each."""
+
+    knows: ClassVar[Mapping[str, Sequence[str]]] = {
+        "url": COMMAND_NAMES, "headers": COMMAND_NAMES, "body": (*COMMAND_NAMES, "lines"), "line": LINE_NAMES,
+    }  # fmt: skip
+
+    method: Literal["PUT", "POST", "PATCH"] = "POST"
+    line: Any = msgspec.field(default_factory=lambda: dict(LINE))
+    kinds: dict[Literal["pick", "cancel"], str] = {}
+    channels: dict[str, str] = {}
+    locations: dict[str, str] = {}
 
 
 class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """`mapping` is a mapping with `format = "json"`, as TOML reads it: it takes webhooks. `call`: it is told numbers."""
+    """`mapping` is a mapping with `format = "json"`, as TOML reads it: it takes webhooks. `call`: it is told numbers.
+
+    `command`: it is told what to do.
+    """
 
     secret: SecretRef | None = None  # type: ignore[assignment]  # asked for where there is a mapping
     mapping: dict[str, Any] | None = None
     hook: Hook = Hook()
     call: Call | None = None
+    command: CommandCall | None = None
 
     def __post_init__(self) -> None:
-        if self.mapping is None and self.call is None:
+        if self.mapping is None and self.call is None and self.command is None:
             raise ValueError(
-                "mapping: say what its messages mean (mapping), or how it is told numbers (call)"
+                "mapping: say what its messages mean (mapping), how it is told numbers (call), or what to do (command)"
             )
         if self.mapping is None:
             return

@@ -9,20 +9,23 @@ from evenstock.connectors.brokered import (
     HEARD_EVERY_S,
     MESSAGES_MAX,
     UNREACHED,
-    body_of,
+    Outgoing,
     broker,
+    command_of,
     cut_off,
     lost,
     not_sent,
+    nowhere,
+    number_of,
 )
 from evenstock.connectors.contract import (
     Arrived,
+    Command,
     Done,
     Exposure,
     Keep,
     NotAllowed,
     Outcome,
-    Rejected,
     World,
 )
 from evenstock.connectors.kafka.settings import Settings
@@ -117,18 +120,30 @@ def _arrived(message: "Message") -> Arrived:
 async def publish(settings: Settings, world: World, exposures: Sequence[Exposure]) -> list[Outcome]:
     """Tell numbers to a topic, each under the key CHANNEL/SKU, so that those of one item stay in order."""
     if settings.exposures is None:
-        return [Rejected("The connection names no topic for `exposures`.", "settings")] * len(exposures)
+        return [nowhere("exposures")] * len(exposures)
+    return await _send(settings, world, settings.exposures, [number_of(each, each.sku) for each in exposures])
+
+
+async def do(settings: Settings, world: World, command: Command) -> Outcome:
+    """Tell a command to a topic, under the key LOCATION/RESERVATION, and nothing more until it is confirmed."""
+    if settings.commands is None:
+        return nowhere("commands")
+    (outcome,) = await _send(settings, world, settings.commands, [command_of(command)])
+    return outcome
+
+
+async def _send(settings: Settings, world: World, topic: str, messages: Sequence[Outgoing]) -> list[Outcome]:
     try:
         options = await _options(settings, world)
     except UNREACHED as error:
-        return [not_sent(error)] * len(exposures)
-    return await asyncio.to_thread(_tell, options, settings.exposures, exposures)
+        return [not_sent(error)] * len(messages)
+    return await asyncio.to_thread(_tell, options, topic, messages)
 
 
-def _tell(options: dict[str, Any], topic: str, exposures: Sequence[Exposure]) -> list[Outcome]:
+def _tell(options: dict[str, Any], topic: str, messages: Sequence[Outgoing]) -> list[Outcome]:
     from confluent_kafka import KafkaException, Producer  # noqa: PLC0415
 
-    outcomes: list[Outcome] = [cut_off(TimeoutError("no answer in time"))] * len(exposures)
+    outcomes: list[Outcome] = [cut_off(TimeoutError("no answer in time"))] * len(messages)
 
     def told(index: int) -> Any:
         def answer(error: Any, message: Any) -> None:
@@ -139,11 +154,11 @@ def _tell(options: dict[str, Any], topic: str, exposures: Sequence[Exposure]) ->
 
     timeout = int(CONFIRM_WITHIN_S * 1000)
     producer = Producer(options | {"enable.idempotence": True, "delivery.timeout.ms": timeout})
-    for index, each in enumerate(exposures):
+    for index, each in enumerate(messages):
         producer.produce(
             topic,
-            body_of(each),
-            key=f"{each.channel}/{each.sku}".encode(),
+            each.body,
+            key=f"{each.place}/{each.thing}".encode(),
             headers={"key": each.key.encode()},
             on_delivery=told(index),
         )

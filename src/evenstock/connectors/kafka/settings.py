@@ -12,3 +12,4 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     group: Name = "evenstock"
     sasl: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"  # with user and password
     exposures: Name | None = None
+    commands: Name | None = None

@@ -11,20 +11,23 @@ from evenstock.connectors.brokered import (
     MESSAGES_MAX,
     UNREACHED,
     Broker,
-    body_of,
+    Outgoing,
     broker,
+    command_of,
     cut_off,
     lost,
     not_sent,
+    nowhere,
+    number_of,
 )
 from evenstock.connectors.contract import (
     Arrived,
+    Command,
     Done,
     Exposure,
     Keep,
     NotAllowed,
     Outcome,
-    Rejected,
     World,
 )
 from evenstock.connectors.mqtt.settings import Settings
@@ -74,25 +77,41 @@ def _arrived(message: "Message") -> Arrived:
 async def publish(settings: Settings, world: World, exposures: Sequence[Exposure]) -> list[Outcome]:
     """Tell numbers to topics, kept there as the last of each item: `exposures/CHANNEL/CODE`."""
     if settings.exposures is None:
-        return [Rejected("The connection names no topic for `exposures`.", "settings")] * len(exposures)
+        return [nowhere("exposures")] * len(exposures)
+    return await _send(
+        settings, world, settings.exposures, [number_of(each, each.code) for each in exposures]
+    )
+
+
+async def do(settings: Settings, world: World, command: Command) -> Outcome:
+    """Tell a command to `commands/LOCATION/RESERVATION`, and nothing more until it is confirmed."""
+    if settings.commands is None:
+        return nowhere("commands")
+    (outcome,) = await _send(settings, world, settings.commands, [command_of(command)])
+    return outcome
+
+
+async def _send(settings: Settings, world: World, topic: str, messages: Sequence[Outgoing]) -> list[Outcome]:
     try:
         client = await _client(settings, world, session=None)
     except UNREACHED as error:
-        return [not_sent(error)] * len(exposures)
+        return [not_sent(error)] * len(messages)
     from aiomqtt import MqttError  # noqa: PLC0415
 
     outcomes: list[Outcome] = []
     try:
         async with client:
-            for each in exposures:
-                topic = "/".join((settings.exposures, _level(each.channel), _level(each.code)))
+            for each in messages:
+                where = "/".join((topic, _level(each.place), _level(each.thing)))
                 try:
-                    await client.publish(topic, body_of(each), qos=1, retain=True, timeout=CONFIRM_WITHIN_S)
+                    await client.publish(
+                        where, each.body, qos=1, retain=each.is_state, timeout=CONFIRM_WITHIN_S
+                    )
                     outcomes.append(Done())
                 except (MqttError, ValueError) as error:
                     outcomes.append(cut_off(error))
     except MqttError as error:
-        outcomes += [not_sent(error)] * (len(exposures) - len(outcomes))
+        outcomes += [not_sent(error)] * (len(messages) - len(outcomes))
     return outcomes
 
 

@@ -9,3 +9,4 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     topics: tuple[Name, ...] = ()
     session: Name = "evenstock"  # the client's id, under which the broker keeps what we have not acknowledged
     exposures: Name | None = None
+    commands: Name | None = None

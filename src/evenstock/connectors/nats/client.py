@@ -10,14 +10,18 @@ from evenstock.connectors.brokered import (
     HEARD_EVERY_S,
     MESSAGES_MAX,
     UNREACHED,
-    body_of,
+    Outgoing,
     broker,
+    command_of,
     cut_off,
     lost,
     not_sent,
+    nowhere,
+    number_of,
 )
 from evenstock.connectors.contract import (
     Arrived,
+    Command,
     Done,
     Exposure,
     Keep,
@@ -81,38 +85,51 @@ def _arrived(message: Any) -> Arrived:
 
 
 async def publish(settings: Settings, world: World, exposures: Sequence[Exposure]) -> list[Outcome]:
-    """Tell numbers to a subject, each confirmed by the stream that keeps it; a key that came before is known to it."""
+    """Tell numbers to a subject."""
     if settings.exposures is None:
-        return [Rejected("The connection names no subject for `exposures`.", "settings")] * len(exposures)
+        return [nowhere("exposures")] * len(exposures)
+    return await _send(
+        settings, world, settings.exposures, [number_of(each, each.code) for each in exposures]
+    )
+
+
+async def do(settings: Settings, world: World, command: Command) -> Outcome:
+    """Tell a command, and nothing more until it is confirmed."""
+    if settings.commands is None:
+        return nowhere("commands")
+    (outcome,) = await _send(settings, world, settings.commands, [command_of(command)])
+    return outcome
+
+
+async def _send(
+    settings: Settings, world: World, subject: str, messages: Sequence[Outgoing]
+) -> list[Outcome]:
+    """Each confirmed by the stream that keeps it; a key that came before is known to it."""
     try:
         async with _connected(settings, world) as client:
             stream = client.jetstream()
-            return list(
-                await asyncio.gather(*(_tell(stream, settings.exposures, each) for each in exposures))
-            )
+            return list(await asyncio.gather(*(_tell(stream, subject, each) for each in messages)))
     except UNREACHED as error:
-        return [not_sent(error)] * len(exposures)
+        return [not_sent(error)] * len(messages)
 
 
-async def _tell(stream: "JetStreamContext", subject: str, exposure: Exposure) -> Outcome:
+async def _tell(stream: "JetStreamContext", subject: str, message: Outgoing) -> Outcome:
     from nats.errors import Error  # noqa: PLC0415
     from nats.js.errors import NoStreamResponseError  # noqa: PLC0415
 
     try:
-        headers = {"Nats-Msg-Id": exposure.key}
-        done = await stream.publish(
-            f"{subject}.{_token(exposure.channel)}", body_of(exposure), headers=headers
-        )
+        headers = {"Nats-Msg-Id": message.key}
+        done = await stream.publish(f"{subject}.{_token(message.place)}", message.body, headers=headers)
     except NoStreamResponseError:
-        return Rejected(f"No stream keeps what is sent to {subject}.{exposure.channel}.", "no_stream")
+        return Rejected(f"No stream keeps what is sent to {subject}.{message.place}.", "no_stream")
     except (Error, OSError, TimeoutError) as error:
         return cut_off(error)
     return Done(f"{done.stream}/{done.seq}")
 
 
-def _token(channel: str) -> str:
-    """A channel as one token of a subject."""
-    return "".join("_" if letter in ".*> \t\r\n" else letter for letter in channel)
+def _token(name: str) -> str:
+    """A name as one token of a subject."""
+    return "".join("_" if letter in ".*> \t\r\n" else letter for letter in name)
 
 
 @asynccontextmanager

@@ -12,3 +12,4 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     subject: Name | None = None  # of the stream: only these
     durable: Name = "evenstock"
     exposures: Name | None = None
+    commands: Name | None = None

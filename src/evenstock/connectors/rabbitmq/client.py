@@ -11,14 +11,18 @@ from evenstock.connectors.brokered import (
     HEARD_EVERY_S,
     MESSAGES_MAX,
     UNREACHED,
-    body_of,
+    Outgoing,
     broker,
+    command_of,
     cut_off,
     lost,
     not_sent,
+    nowhere,
+    number_of,
 )
 from evenstock.connectors.contract import (
     Arrived,
+    Command,
     Done,
     Exposure,
     Keep,
@@ -84,9 +88,24 @@ def _arrived(message: "AbstractIncomingMessage") -> Arrived:
 
 
 async def publish(settings: Settings, world: World, exposures: Sequence[Exposure]) -> list[Outcome]:
-    """Tell numbers to an exchange, each confirmed and routed to a queue at least."""
+    """Tell numbers to an exchange."""
     if settings.exposures is None:
-        return [Rejected("The connection names no routing key for `exposures`.", "settings")] * len(exposures)
+        return [nowhere("exposures")] * len(exposures)
+    return await _send(
+        settings, world, settings.exposures, [number_of(each, each.code) for each in exposures]
+    )
+
+
+async def do(settings: Settings, world: World, command: Command) -> Outcome:
+    """Tell a command, and nothing more until it is confirmed."""
+    if settings.commands is None:
+        return nowhere("commands")
+    (outcome,) = await _send(settings, world, settings.commands, [command_of(command)])
+    return outcome
+
+
+async def _send(settings: Settings, world: World, key: str, messages: Sequence[Outgoing]) -> list[Outcome]:
+    """Each confirmed, and routed to a queue at least."""
     try:
         async with _connected(settings, world) as connection:
             from aiormq.exceptions import AMQPError  # noqa: PLC0415
@@ -97,23 +116,22 @@ async def publish(settings: Settings, world: World, exposures: Sequence[Exposure
                 if settings.exchange:
                     exchange = await channel.get_exchange(settings.exchange, ensure=True)
             except AMQPError as error:
-                return [not_sent(error)] * len(exposures)
-            key = settings.exposures
-            return list(await asyncio.gather(*(_tell(exchange, key, each) for each in exposures)))
+                return [not_sent(error)] * len(messages)
+            return list(await asyncio.gather(*(_tell(exchange, key, each) for each in messages)))
     except UNREACHED as error:
-        return [not_sent(error)] * len(exposures)
+        return [not_sent(error)] * len(messages)
 
 
-async def _tell(exchange: "AbstractExchange", routing_key: str, exposure: Exposure) -> Outcome:
+async def _tell(exchange: "AbstractExchange", routing_key: str, given: Outgoing) -> Outcome:
     from aio_pika import DeliveryMode, Message  # noqa: PLC0415
     from aio_pika.exceptions import DeliveryError  # noqa: PLC0415
     from aiormq.exceptions import AMQPError  # noqa: PLC0415
 
     message = Message(
-        body_of(exposure),
+        given.body,
         delivery_mode=DeliveryMode.PERSISTENT,
         content_type="application/json",
-        message_id=exposure.key,
+        message_id=given.key,
     )
     try:
         await exchange.publish(message, routing_key, mandatory=True, timeout=CONFIRM_WITHIN_S)

@@ -10,3 +10,4 @@ class Settings(BrokerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     queue: Name | None = None
     exchange: str = ""  # empty: the default one, which sends to the queue of the routing key
     exposures: Name | None = None  # the routing key
+    commands: Name | None = None  # the routing key

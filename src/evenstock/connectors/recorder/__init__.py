@@ -1,12 +1,15 @@
-"""Writes every number that it is told as a line of JSON into a file: a channel to try with, and to look at."""
+"""Writes every number and command that it is told as a line of JSON into a file: a channel, or a floor, to try with and look at."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Final
 
 import msgspec
 
 from evenstock.connectors.contract import (
     Basis,
+    Command,
     Connector,
     Done,
     Exposure,
@@ -29,15 +32,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
-def _line(exposure: Exposure) -> bytes:
-    told = msgspec.to_builtins(exposure, builtin_types=(type(exposure.quantity), type(exposure.computed_at)))
+def _line(given: Exposure | Command) -> bytes:
+    told = msgspec.to_builtins(given, builtin_types=(Decimal, datetime))
     del told["again"]
     return _encoder.encode(told)
 
 
-def _mark(exposure: Exposure) -> bytes:
-    """What a line of this number holds, and no other."""
-    return b'"key":' + msgspec.json.encode(exposure.key)
+def _mark(given: Exposure | Command) -> bytes:
+    """What a line of this number or command holds, and no other."""
+    return b'"key":' + msgspec.json.encode(given.key)
 
 
 async def publish(settings: Settings, world: World, exposures: Sequence[Exposure]) -> list[Outcome]:
@@ -53,11 +56,23 @@ async def publish(settings: Settings, world: World, exposures: Sequence[Exposure
     return [Done(exposure.key) for exposure in exposures]
 
 
+async def do(settings: Settings, world: World, command: Command) -> Outcome:
+    """Append the command. One whose line may be there already is looked up by its key first."""
+    if command.again and await world.files.holds(settings.path, [_mark(command)]):
+        return Done(command.key)
+    try:
+        await world.files.append(settings.path, [_line(command)])
+    except NotSent as error:
+        return RetryLater(str(error))
+    return Done(command.key)
+
+
 connector = Connector(
     name="recorder",
-    summary="Writes the numbers it is told into a file of JSON lines.",
+    summary="Writes the numbers and commands it is told into a file of JSON lines.",
     settings=Settings,
     publish=publish,
+    command=do,
     basis=Basis(buckets=("sellable",), subtracts_own_orders=False, mode="set", decimals=6),
     exposures_max=500,
 )

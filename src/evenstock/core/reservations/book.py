@@ -76,8 +76,13 @@ class ClaimBook:
             if found.identity is not None and not found.has_ended:
                 self._open[found.identity] = found
         self.entries: list[ClaimEntry] = []
+        self.matters: list[int] = []  # where in the entries another matter begins
         self.touched: dict[int, Reservation] = {}
         self.shipments: list[Shipped] = []
+
+    def begin(self) -> None:
+        """What follows is decided of something else than what went before: another command, another fact."""
+        self.matters.append(len(self.entries))
 
     # What is there -------------------------------------------------------------------------------------------------
 
@@ -170,13 +175,18 @@ class ClaimBook:
         kind: Kind,
         before: int,
         seen: tuple[int, int, int, int] | None = None,
+        *,
+        elsewhere: bool = False,
     ) -> None:
-        """A claim had `before` open units and has others now: the position's counter follows."""
+        """A claim had `before` open units and has others now: the position's counter follows.
+
+        `elsewhere`: the units that it is about left from another location than the claim's.
+        """
         change = claim.open - before
         if claim.allocated:
-            self._enter(found, claim, kind, 0, change, seen)
+            self._enter(found, claim, kind, 0, change, seen, elsewhere=elsewhere)
         else:
-            self._enter(found, claim, kind, change, 0, seen)
+            self._enter(found, claim, kind, change, 0, seen, elsewhere=elsewhere)
 
     def stage(self, found: Reservation, claim: Claim) -> None:
         """Reserved becomes allocated, where it is."""
@@ -191,6 +201,8 @@ class ClaimBook:
         reserved: int,
         allocated: int,
         seen: tuple[int, int, int, int] | None = None,
+        *,
+        elsewhere: bool = False,
     ) -> None:
         self.keep(found)
         if not reserved and not allocated:
@@ -201,7 +213,7 @@ class ClaimBook:
         self.entries.append(
             ClaimEntry(
                 len(self.entries), found.reservation_id, claim.claim_no, claim.item_id, claim.location_id,
-                kind, reserved, allocated, seen,
+                kind, reserved, allocated, seen, elsewhere,
             )
         )  # fmt: skip
 

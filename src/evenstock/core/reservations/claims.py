@@ -123,9 +123,12 @@ class Shipped(msgspec.Struct, frozen=True):
 
 class ClaimEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename={
     "ordinal": "n", "reservation_id": "r", "claim_no": "c", "item_id": "i", "location_id": "l", "kind": "k", "reserved": "d",
-    "allocated": "a", "seen": "s",
+    "allocated": "a", "seen": "s", "elsewhere": "e",
 }):  # fmt: skip
-    """A change of a claim, for ever. `seen`: sellable, reserved, allocated and safety stock when it was granted."""
+    """A change of a claim, for ever. `seen`: sellable, reserved, allocated and safety stock when it was granted.
+
+    `elsewhere`: what was shipped of it left from another location than the one that it was claimed at.
+    """
 
     ordinal: int
     reservation_id: int
@@ -136,6 +139,12 @@ class ClaimEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rena
     reserved: int
     allocated: int
     seen: tuple[int, int, int, int] | None = None
+    elsewhere: bool = False
+
+    @property
+    def work(self) -> int:
+        """Units that its location is to pick from now on; below zero: not any more. What left from there was picked."""
+        return 0 if self.kind in {"ship", "unship"} and not self.elsewhere else self.allocated
 
 
 class ReleaseRow(msgspec.Struct, frozen=True):

@@ -64,6 +64,7 @@ class Desk:
 
     def do(self, command: Command) -> Answer | Refused:
         """Decide one command. Raises Unforeseen, before it changed anything."""
+        self.book.begin()
         if isinstance(command, Reserve):
             return self._reserve(command)
         found = self.book.reservations.get(command.reservation_id)

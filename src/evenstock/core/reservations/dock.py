@@ -38,7 +38,7 @@ class Dock:
             return 0
         before = claim.open
         claim.shipped += units
-        self.book.note(found, claim, "ship", before)
+        self.book.note(found, claim, "ship", before, elsewhere=shipped.location_id != claim.location_id)
         self._goes_on(found)
         self.book.shipments.append(
             replace(shipped, units=units, reservation_id=found.reservation_id, claim_no=claim.claim_no)
@@ -91,7 +91,7 @@ class Dock:
             claim = found.add(
                 claim.line, claim.item_id, claim.location_id, shipped.units, allocated=claim.allocated
             )
-        book.note(found, claim, "unship", before)
+        book.note(found, claim, "unship", before, elsewhere=shipped.location_id != claim.location_id)
         book.resume(found)
 
     # What became of an order before it was reserved (example 37) ---------------------------------------------------

@@ -97,7 +97,7 @@ class ClaimSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrySeen(msgspec.Struct, frozen=True):
-    """A try to tell a number or to send a posting, and what became of it."""
+    """A try to tell a number or to send a posting or command, and what became of it."""
 
     number: int
     started_at: datetime
@@ -171,6 +171,26 @@ class BooksSeen(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
 
 
+class CommandSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A command for one of the reservations."""
+
+    id: str
+    connection: str
+    reference: str
+    kind: str
+    location: str
+    reservation: str
+    lines: list[tuple[str, Number]]  # sku and quantity
+    status: str
+    made_at: datetime
+    trace_id: str
+    waits_for: str | None  # the reference of the command that must be done before
+    paused: str | None  # why its connection is sent nothing
+    refused_detail: str | None
+    exception_id: str | None
+    tries: list[TrySeen] = []
+
+
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """All that was found."""
 
@@ -182,4 +202,5 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     numbers: list[NumberSeen] = []
     postings: list[PostingSeen] = []
     books: list[BooksSeen] = []
+    commands: list[CommandSeen] = []
     is_cut: bool = False  # there is more than was read

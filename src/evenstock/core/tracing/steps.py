@@ -31,6 +31,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reservation: str | None = None
     dispatch: str | None = None
     posting: str | None = None
+    command: str | None = None
     exception_id: str | None = None
     ledger_seq: int | None = None
     document: str | None = None  # the other system's own number for it

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from evenstock.core.tracing.commands import command_missing, command_steps
 from evenstock.core.tracing.facts import (
     claim_step,
     fact_missing,
@@ -58,6 +59,9 @@ def told(seen: Seen, trace_ids: Iterable[str], now: datetime) -> Trace:
         steps += posting_steps(posting)
         missing += posting_missing(posting, now)
     missing += [books_missing(books, now) for books in seen.books]
+    for command in seen.commands:
+        steps += command_steps(command)
+        missing += command_missing(command, now)
     steps.sort(key=lambda step: (step.at, ORDER[step.step]))
     ids = [*trace_ids]
     ids += [each.trace_id for each in seen.messages]

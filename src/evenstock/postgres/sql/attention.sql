@@ -4,7 +4,7 @@
 -- Newest first, each with what waits under it and its state: the first of these that fits. $5 now, $6 causes that mostly end by
 -- themselves, $7 only these, $8 only of this state, $9 only of this owner.
 with seen as (
-    select e.*, c.id as source, i.sku, i.scale, i.unit_value, i.value_currency, l.id as location, w.lines, w.facts, coalesce(y.units, w.units) as held_units, y.worth as posted_worth, y.currency as posted_currency, w.oldest_at, w.newest_at, m.messages,
+    select e.*, c.id as source, i.sku, i.scale, i.unit_value, i.value_currency, l.id as location, w.lines, w.facts, coalesce(y.units, v.units, w.units) as held_units, coalesce(y.worth, v.worth) as owed_worth, coalesce(y.currency, v.currency) as owed_currency, w.oldest_at, w.newest_at, m.messages,
         o.orders, p.closed_at as regressed_at,
         case e.code
             when 'stock.negative' then -least(s.sellable, s.quarantine, s.damaged)
@@ -56,6 +56,14 @@ with seen as (
                 else q.is_late and q.due_at is not null end
     ) as y on true
     left join lateral (
+        select sum(b.units / power(10::numeric, t.scale)) as units, min(t.value_currency) as currency,
+            case when count(t.value_currency) = count(*) and count(distinct t.value_currency) = 1
+                then sum(b.units / power(10::numeric, t.scale) * t.unit_value) end as worth
+        from commands q join command_lines b using (command_id) join items t on t.item_id = b.item_id
+        where e.closed_at is null and e.code like 'command.%' and q.connection_id = e.connection_id and (q.refused_code is not null or q.is_late)
+            and case e.code when 'command.rejected' then e.subject = 'work:' || q.connection_id || ':' || q.refused_code else q.is_late and q.due_at is not null end
+    ) as v on true
+    left join lateral (
         select count(*) as lines, count(distinct fact_id) as facts, sum(h.units) as units, min(occurred_at) as oldest_at, max(occurred_at) as newest_at
         from held_lines h where h.exception_id = e.exception_id and h.settled_at is null
     ) as w on true
@@ -74,7 +82,7 @@ with seen as (
     where e.exception_id < $1 and ($2 or e.closed_at is null) and ($3::text is null or e.code = $3)
         and ($7::bigint[] is null or e.exception_id = any ($7)) and ($9::text is null or e.owner = $9)
 )
-select *, coalesce(posted_worth, short_by * unit_value) as worth, coalesce(posted_currency, value_currency) as currency
+select *, coalesce(owed_worth, short_by * unit_value) as worth, coalesce(owed_currency, value_currency) as currency
 from seen where $8::text is null or state = $8
 order by exception_id desc
 limit $4;
@@ -98,6 +106,9 @@ union select h.exception_id from fact join held_lines h using (fact_id)
 union select k.exception_id from fact join key_conflicts k using (connection_id, key)
 union select e.exception_id from fact f join exceptions e on e.subject = any (array['return:' || f.fact_id, 'shipment:' || f.fact_id, 'void:' || f.fact_id])
 union select e.exception_id from spot join exceptions e using (item_id, location_id) where e.code = 'stock.overcommitted'
+union select e.exception_id from reservations r join commands c using (reservation_id)
+    join exceptions e on e.code = 'command.rejected' and e.subject = format('work:%s:%s', c.connection_id, c.refused_code) and e.closed_at is null
+    where r.order_ref = $1 and c.status = 'rejected'
 union select m.exception_id from messages m where m.message_id = $2 and m.exception_id is not null
 union select exception_id from exceptions where exception_id = $3
 order by 1 desc limit $4;

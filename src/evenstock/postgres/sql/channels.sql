@@ -40,7 +40,8 @@ select connection_id, id, connector, settings::text as settings from connections
 -- As configuration names them.
 select jsonb_build_object('id', k.id, 'connector', k.connector, 'settings', k.settings, 'closed', k.closed, 'calls_per_s', k.calls_per_s, 'flow', k.flow,
     'expect_within_s', k.expect_within_s,
-    'books', case when b.is_kept then jsonb_build_object('per', b.per, 'every_s', b.every_s, 'first', b.first, 'late_days', b.late_days) end)
+    'books', case when b.is_kept then jsonb_build_object('per', b.per, 'every_s', b.every_s, 'first', b.first, 'late_days', b.late_days) end,
+    'works', array(select l.id from workers_now w join locations l using (location_id) where w.connection_id = k.connection_id order by l.id))
 from connections k left join books b using (connection_id) order by k.id;
 
 -- name: every_channel
@@ -59,6 +60,7 @@ update connections set handling = $2, handled_at = $3, handled_why = $4 where id
 select k.id, k.connector, k.flow, k.handling, k.handled_why, l.paused, coalesce(l.failures, 0) as failures, l.not_before, l.per_s,
     (select count(*) from channels c join exposures e using (channel_id)
         where c.connection_id = k.connection_id and e.connection_id = k.connection_id and e.due_at < 'infinity') as numbers,
-    (select count(*) from postings p where p.connection_id = k.connection_id and p.due_at is not null) as postings
+    (select count(*) from postings p where p.connection_id = k.connection_id and p.due_at is not null) as postings,
+    (select count(*) from commands o where o.connection_id = k.connection_id and o.due_at is not null) as commands
 from connections k left join lanes l using (connection_id)
 order by k.id;

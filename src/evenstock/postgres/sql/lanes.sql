@@ -1,5 +1,5 @@
 -- name: due
--- Connections that are owed a number or a posting now and that we may talk to; of one that drains only what it was owed when that began.
+-- Connections that are owed a number, a posting or a command now and that we may talk to; of one that drains only what it was owed when that began.
 select k.connection_id
 from connections k
 left join lanes l using (connection_id)
@@ -8,6 +8,11 @@ where k.connector = any ($3::text[]) and k.flow = 'live' and k.handling <> 'paus
         or (l.paused is null and l.not_before <= $1 and (l.holder = $2 or l.leased_until <= $1)))
     and (exists (select from postings p join books b using (connection_id) where p.connection_id = k.connection_id and p.due_at <= $1
             and b.withheld is null and (k.handling = 'running' or p.made_at <= k.handled_at))
+        or exists (select from commands o where o.connection_id = k.connection_id and o.due_at <= $1
+            and (k.handling = 'running' or o.made_at <= k.handled_at)
+            and not exists (
+                select from commands b where b.reservation_id = o.reservation_id and b.location_id = o.location_id and b.number < o.number
+                    and b.connection_id = o.connection_id and b.status in ('owed', 'unknown', 'rejected')))
         or exists (
             select from channels c join exposures e using (channel_id)
             where c.connection_id = k.connection_id and c.publish_on <> 'never' and c.withheld is null and e.connection_id = k.connection_id

@@ -157,23 +157,6 @@ with lines as (
 )
 insert into posting_lines (posting_id, line, item_id, location_id, units) select $2, line, item_id, location_id, units from lines;
 
--- name: open_troubles
--- What the books refuse, and is not shown yet.
-select t.code, t.subject, t.number, t.detail, t.item_id
-from posting_troubles t
-where t.connection_id = $1 and not exists (select from exceptions e where e.code = t.code and e.subject = t.subject and e.closed_at is null);
-
--- name: settled_troubles
--- What is shown and is no more.
-select e.code, e.subject from exceptions e
-where e.code in ('posting.rejected', 'posting.line_refused', 'posting.delayed') and e.connection_id = $1 and e.closed_at is null
-    and not exists (select from posting_troubles t where t.code = e.code and t.subject = e.subject);
-
--- name: troubled
--- Whether anything about postings of a connection is shown or ought to be.
-select exists (select from exceptions where connection_id = $1 and code in ('posting.rejected', 'posting.line_refused', 'posting.delayed')
-    and closed_at is null);
-
 -- name: postings
 -- Newest first, from behind the cursor; by any of: connection, status, the books' document, a movement, the fact's trace, an item.
 select p.posting_id, k.id as connection, p.reference, p.kind, p.posted_on, s.id as location, f.key as fact, p.status, p.document, p.made_at, p.first_sent_at,

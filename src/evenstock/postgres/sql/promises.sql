@@ -167,9 +167,9 @@ with head as (
         g bigint, s bigint, x bigint, c boolean, a boolean, e timestamptz)
 ), noted as (
     insert into claim_entries (ledger_seq, ordinal, reservation_id, claim_no, item_id, location_id, kind, reserved, allocated,
-        seen_sellable, seen_reserved, seen_allocated, seen_safety)
-    select p.ledger_seq, n, r, c, i, l, k, d, a, (s ->> 0)::bigint, (s ->> 1)::bigint, (s ->> 2)::bigint, (s ->> 3)::bigint
-    from place p, json_to_recordset($6::json) as n(n integer, r bigint, c integer, i integer, l integer, k text, d bigint, a bigint, s json)
+        seen_sellable, seen_reserved, seen_allocated, seen_safety, elsewhere)
+    select p.ledger_seq, n, r, c, i, l, k, d, a, (s ->> 0)::bigint, (s ->> 1)::bigint, (s ->> 2)::bigint, (s ->> 3)::bigint, e
+    from place p, json_to_recordset($6::json) as n(n integer, r bigint, c integer, i integer, l integer, k text, d bigint, a bigint, s json, e boolean)
 ), counted as (
     update positions p set reserved = p.reserved + n.d, allocated = p.allocated + n.a
     from json_to_recordset($7::json) as n(i integer, l integer, d bigint, a bigint)

@@ -86,6 +86,30 @@ where ($1::text is null or k.id = $1) and $3::bigint[] is null and $4::timestamp
         select from posting_lines l where l.posting_id = p.posting_id and l.refused_code is not null and l.carried_by is null)))
 order by p.posting_id limit $5;
 
+-- name: commands_failed
+-- Commands that their system refused. ($1 connection, $2 exception, $3 nothing, $4 now, $5 limit)
+select c.command_id as target, null::integer as channel_id, null as subject, c.made_at as at, k.id as place, 0 as known
+from commands c join connections k using (connection_id)
+where c.status = 'rejected' and ($1::text is null or k.id = $1) and $3::bigint[] is null and $4::timestamptz is not null
+    and ($2::bigint is null or (select subject from exceptions where exception_id = $2) = format('work:%s:%s', c.connection_id, c.refused_code))
+order by c.command_id limit $5;
+
+-- name: commands_missing
+-- Commands that are not done yet, and that nobody refused.
+select c.command_id as target, null::integer as channel_id, null as subject, c.made_at as at, k.id as place, 0 as known
+from commands c join connections k using (connection_id)
+where c.due_at is not null and ($1::text is null or k.id = $1) and $3::bigint[] is null and $4::timestamptz is not null
+    and ($2::bigint is null or (select subject from exceptions where exception_id = $2) = 'work:' || c.connection_id)
+order by c.command_id limit $5;
+
+-- name: commands_all
+-- Everything that is not done: what was done is never sent again.
+select c.command_id as target, null::integer as channel_id, null as subject, c.made_at as at, k.id as place, 0 as known
+from commands c join connections k using (connection_id)
+where c.status in ('owed', 'unknown', 'rejected') and ($1::text is null or k.id = $1) and $3::bigint[] is null and $4::timestamptz is not null
+    and $2::bigint is null
+order by c.command_id limit $5;
+
 -- name: looks
 -- Numbers that their system confirmed and that it can be asked to show. ($1 connection, $2 exception, $3 channel, $4 now, $5 limit,
 -- $6 connectors that can be asked, $7 which: failed, those that it showed otherwise; missing, those not looked at since; all)
@@ -220,6 +244,19 @@ cross join lateral (
     select exists (select from posting_lines x where x.posting_id = p.posting_id and x.refused_code is not null) as refused
 ) l
 where i.replay_id = $1 and i.status = 'asked' and p.posting_id = coalesce(i.version, i.target) and p.due_at is null;
+
+-- name: settle_commands
+-- What was done or refused; what waits behind a refused one comes to nothing in this replay, and goes by itself once that is mended.
+update replay_items i set status = case when c.status = 'rejected' or b.reference is not null then 'failed' else 'done' end, done_at = $2,
+    outcome = case when c.status = 'rejected' then c.refused_detail when b.reference is not null then 'It waits for ' || b.reference || ', which is refused.'
+        else coalesce('acknowledged as ' || c.document, c.status) end
+from commands c
+left join lateral (
+    select min(b.reference) as reference from commands b
+    where c.due_at is not null and b.reservation_id = c.reservation_id and b.location_id = c.location_id and b.connection_id = c.connection_id
+        and b.number < c.number and b.status = 'rejected'
+) b on true
+where i.replay_id = $1 and i.status = 'asked' and c.command_id = i.target and (c.due_at is null or b.reference is not null);
 
 -- name: ask_looks
 -- What is settled is looked at before its turn.

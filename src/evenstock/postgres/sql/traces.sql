@@ -239,3 +239,38 @@ join movements m on m.ledger_seq = t.ledger_seq and m.recorded_at = t.recorded_a
 where b.is_kept and k.flow in ('shadow', 'live') and n.ledger_seq > b.ledger_seq
     and (m.to_place in ('sellable', 'quarantine', 'damaged')) <> (m.from_place in ('sellable', 'quarantine', 'damaged'))
 group by 1, 2 order by 1;
+
+-- name: reservations_of_command
+-- The reservations that a command is for, by its number or by its system's own number of it.
+select distinct reservation_id from commands where command_id = $1 or document = $2 order by 1 limit $3;
+
+-- name: commands
+-- What systems were commanded for reservations, what each waits for, and how it stands.
+select c.command_id, k.id as connection, c.reference, c.kind, l.id as location, c.reservation_id, c.status, c.made_at, c.trace_id, b.reference as waits_for,
+    a.paused, c.refused_detail, e.exception_id
+from commands c
+join connections k using (connection_id)
+join locations l using (location_id)
+left join lanes a using (connection_id)
+left join lateral (
+    select b.reference from commands b
+    where c.due_at is not null and b.reservation_id = c.reservation_id and b.location_id = c.location_id and b.connection_id = c.connection_id
+        and b.number < c.number and b.status in ('owed', 'unknown', 'rejected')
+    order by b.number limit 1
+) b on true
+left join lateral (
+    select min(exception_id) as exception_id from exceptions x
+    where x.connection_id = c.connection_id and x.closed_at is null and case c.status
+        when 'rejected' then x.code = 'command.rejected' and x.subject = format('work:%s:%s', c.connection_id, c.refused_code)
+        else c.is_late and x.code = 'command.delayed' and x.subject = 'work:' || c.connection_id end
+) e on true
+where c.reservation_id = any ($1::bigint[])
+order by c.command_id limit $2;
+
+-- name: command_lines
+select l.command_id, i.sku, i.scale, l.units from command_lines l join items i using (item_id) where l.command_id = any ($1::bigint[])
+order by l.command_id, l.line;
+
+-- name: command_tries
+select command_id, try, started_at, ended_at, outcome, detail, document from command_attempts where command_id = any ($1::bigint[])
+order by command_id, try limit $2;
