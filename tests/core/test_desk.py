@@ -173,6 +173,22 @@ def test_shipping_releasing_and_confirming_commute_while_the_reservation_lives(
     assert ends[0] == ends[1]
 
 
+def test_units_that_were_given_back_are_not_promised_again_when_their_shipment_is_voided() -> None:
+    """One of two had left before the order came; both were given back; then the one had never left (example 35)."""
+    one = desk({(1, 1): 20})
+    left = Shipped(7, "O-1", 1, 1, 1)
+    book = one.book
+    at_the_desk = Desk(book, unclaimed=[left])
+    assert isinstance(at_the_desk.do(reserve(1, asked((1, 2, 1)))), Answer)
+    found = book.reservations[1]
+    assert [(claim.granted, claim.shipped) for claim in found.claims] == [(1, 0), (1, 1)]
+    answer = at_the_desk.do(command(1, "release", 2))
+    assert isinstance(answer, Answer)
+    assert [(bytes(row.released), bytes(row.excess)) for row in answer.reservation.released] == [(b"1", b"1")]
+    Dock(book).unship(replace(left, reservation_id=1, claim_no=2))
+    assert (found.open, found.status) == (0, "released")
+
+
 def command(index: int, kind: str, units: int) -> Command:
     if kind == "confirm":
         return Confirm(1)

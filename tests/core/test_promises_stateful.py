@@ -284,15 +284,20 @@ class Promises(RuleBasedStateMachine):
             case Release(lines=None):
                 self.promised[id_].closed = True
             case Release(lines=lines) if lines is not None:
-                promise = self.promised[id_]
-                for (line, quantity), row in zip(lines, answer.reservation.released, strict=True):
-                    assert quantity is not None
-                    assert int(bytes(row.released)) == min(quantity.digits, promise.open(line))
-                    if not promise.closed:
-                        promise.lines[line].asked_back += quantity.digits
-                        promise.excess |= int(bytes(row.excess)) > 0
+                self.give_back(self.promised[id_], lines, answer)
             case _:
                 pass
+
+    def give_back(
+        self, promise: Promise, lines: Iterable[tuple[str, Quantity | None]], answer: Answer
+    ) -> None:
+        for (line, quantity), row in zip(lines, answer.reservation.released, strict=True):
+            assert quantity is not None
+            if not promise.excess:
+                assert int(bytes(row.released)) == min(quantity.digits, promise.open(line))
+            if not promise.closed:
+                promise.lines[line].asked_back += quantity.digits
+                promise.excess |= int(bytes(row.excess)) > 0
 
     def cannot(self, wanted: Reserve, free: dict[PositionKey, int]) -> bool:
         """Whether some item is short wherever the reservation might be placed."""

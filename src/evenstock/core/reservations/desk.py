@@ -289,7 +289,9 @@ class Desk:
     def _release_line(
         self, found: Reservation, command: Release, line: str, number: int | None
     ) -> ReleaseRow:
-        """Give back units of a line, those placed last first. What was asked for and is not there is kept as excess (S33)."""
+        """Give back units of a line, those placed last first. What was asked for and is not there is kept as excess (S33),
+        first upon units that have left: should their shipment be voided, they are not promised again.
+        """
         claims = [claim for claim in found.claims if claim.line == line and not claim.closed]
         there = sum(claim.open for claim in claims)
         requested = there if number is None else number
@@ -301,7 +303,11 @@ class Desk:
                 claim.released += given
                 left -= given
                 self.book.note(found, claim, "release", before)
-        if left and claims:
+        for claim in claims:
+            spare = min(left, max(0, claim.granted - claim.released))
+            claim.released += spare
+            left -= spare
+        if claims:
             claims[0].released += left
             self.book.keep(found)
         return ReleaseRow(
