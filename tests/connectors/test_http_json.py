@@ -21,16 +21,19 @@ from evenstock import clock
 from evenstock.connectors.contract import (
     Done,
     Exposure,
+    Observed,
     Outcome,
     Rejected,
     Reply,
     RetryLater,
+    Target,
     Unauthorized,
     Unknown,
     World,
 )
 from evenstock.connectors.http_json import connector
 from evenstock.connectors.http_json.asking import outcome_of
+from evenstock.connectors.http_json.observe import observe
 from evenstock.connectors.http_json.publish import publish
 from evenstock.connectors.http_json.sandbox import JsonSandbox
 from evenstock.connectors.http_json.settings import Call, Settings
@@ -143,6 +146,53 @@ async def test_a_system_that_cannot_be_had_is_not_asked_for_each_number() -> Non
         assert len(await peer.log()) == 1, "without its secret nothing is sent"
         outcomes = await told(peer, number(7), number(7, code="CAP"), secret_headers={})
         assert [type(outcome) for outcome in outcomes] == [Unauthorized, RetryLater]
+
+
+def looking(peer: Peer, **others: Any) -> Settings:
+    """As the page shows it, to a sandbox."""
+    (found,) = (
+        each
+        for each in re.findall(r"```toml\n(.+?)```", README.read_text("utf-8"), re.DOTALL)
+        if ".look]" in each
+    )
+    look: dict[str, Any] = tomllib.loads(found)["connection"]["look"]
+    look["url"] = look["url"].replace("https://shop.example", peer.url)
+    return msgspec.convert({"call": of_the_readme(peer.url), "look": look | others}, Settings)
+
+
+TARGETS = [Target("web", code, code) for code in ("TEE", "CAP", "GONE")]
+
+
+async def test_what_the_shop_shows_is_read_back_and_what_it_does_not_know_is_said() -> None:
+    async with shop("TEE", "CAP") as peer:
+        await publish(settings(peer.url), peer.world, [number(7, code="TEE"), number(0, code="CAP")])
+        peer.sandbox.state.stores["17"]["CAP"].stock = 4  # somebody else writes there
+        tee, cap, gone = await observe(looking(peer), peer.world, TARGETS)
+        assert (tee, cap) == (Observed(7), Observed(4))
+        assert isinstance(gone, Rejected)
+
+
+async def test_an_answer_without_the_number_is_no_look_and_holds_up_no_other() -> None:
+    async with shop("TEE", "CAP") as peer:
+        found = await observe(looking(peer, quantity="stock.now"), peer.world, TARGETS[:2])
+        assert [type(each) for each in found] == [Rejected, Rejected]
+        assert "has no number at stock.now" in str(found[0])
+
+
+@pytest.mark.parametrize("fault", ["429", "503", "500", "html", "cut"])
+async def test_a_shop_that_cannot_be_asked_is_asked_another_time(fault: str) -> None:
+    async with shop("TEE", "CAP") as peer:
+        await peer.faults(fault)
+        found = await observe(looking(peer), peer.world, TARGETS[:2])
+        assert all(isinstance(each, RetryLater) for each in found)
+        assert [type(each) for each in await observe(looking(peer), peer.world, TARGETS[:2])] == [
+            Observed
+        ] * 2
+
+
+def test_a_look_at_what_it_is_not_told_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError, match="look: what is looked at"):
+        msgspec.convert({"mapping": {}, "look": {"url": "https://shop.example/x", "quantity": "q"}}, Settings)
 
 
 async def test_a_connection_that_says_no_call_is_told_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from evenstock.connectors.contract import Basis, Connector, Hook, JsonObject, Message, Untranslatable
 from evenstock.connectors.http_json.command import do, is_commanded
+from evenstock.connectors.http_json.observe import observe
 from evenstock.connectors.http_json.publish import EXPOSURES_MAX, publish
 from evenstock.connectors.http_json.settings import Settings
 from evenstock.connectors.reading import json_of, untranslatable
@@ -34,6 +35,7 @@ connector = Connector(
     hook=hook_of,
     publish=publish,
     basis=Basis(decimals=6),
+    observe=observe,
     exposures_max=EXPOSURES_MAX,
     command=do,
     commands=is_commanded,

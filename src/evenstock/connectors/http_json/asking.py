@@ -18,7 +18,7 @@ from evenstock.connectors.contract import (
     Unknown,
     World,
 )
-from evenstock.connectors.http_json.settings import Call, Calling, CommandCall, Means, Rule
+from evenstock.connectors.http_json.settings import Asking, Call, Calling, CommandCall, Means, Rule
 from evenstock.connectors.http_json.template import document_of, text_of
 from evenstock.core.errors import Refusal
 from evenstock.core.exact_json import read_json
@@ -28,7 +28,7 @@ EVERY_STATUS: Final = range(100, 600)
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
-async def opened(call_: Calling, world: World) -> dict[str, str]:
+async def opened(call_: Asking, world: World) -> dict[str, str]:
     """The headers of a call that are secrets. Raises Failed."""
     return {name: await secret(world, reference) for name, reference in call_.secret_headers.items()}
 

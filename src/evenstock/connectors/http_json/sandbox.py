@@ -92,10 +92,18 @@ class JsonSandbox:
         match asked.path.split("/"):
             case ["", "stores", store, "items", code] if asked.method == "PUT":
                 return self._take(asked, unquote(store), unquote(code))
+            case ["", "stores", store, "items", code] if asked.method == "GET":
+                return self._show(unquote(store), unquote(code))
             case ["", "work", store] if asked.method == "POST":
                 return self._do(asked, unquote(store))
             case _:
                 return _no("not_found", "There is no such thing.", 404)
+
+    def _show(self, store: str, code: str) -> Answer:
+        shown = self.state.stores.get(store, {}).get(code)
+        if shown is None:
+            return _no("unknown_item", f"There is no {code} at {store}.", 404)
+        return answer_json({"stock": shown.stock, "version": shown.version})
 
     def _take(self, asked: Asked, store: str, code: str) -> Answer:
         key, fingerprint, wrong = self._key(asked)

@@ -20,6 +20,7 @@ COMMAND_NAMES: Final = (
 )  # fmt: skip
 LINE_NAMES: Final = ("line", "sku", "code", "quantity", "uom", "location")
 LINE: Final = {"line": "{line}", "item": "{code}", "quantity": "{quantity}"}  # where nothing else is said
+SHOWN_NAMES: Final = ("channel", "sku", "code")
 _HOST: Final = re.compile(r"https?://[^{}/?#\s]+(?=[/?]|$)")
 _RESERVED: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "traceparent"})
 
@@ -47,28 +48,28 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("equals: name the field")
 
 
-class Calling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One call. `{names}` are filled in; what is not named in `outcome` means what its status says."""
+class Asking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a system is asked, with `{names}` filled in."""
 
     knows: ClassVar[Mapping[str, Sequence[str]]] = {}  # the names that may stand in each template
 
     url: Annotated[str, msgspec.Meta(min_length=8, max_length=2_000)]
     headers: Annotated[dict[Header, Text], msgspec.Meta(max_length=30)] = {}
     secret_headers: Annotated[dict[Header, SecretRef], msgspec.Meta(max_length=10)] = {}
-    body: Any = None
-    key_header: Header = "Idempotency-Key"
-    outcome: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=50)] = ()
-    code: Path = ""
-    detail: Path = ""
-    document: Path = ""
+    channels: dict[str, str] = {}
     timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=8)] = 4.0
+
+    @property
+    def ours(self) -> Sequence[str]:
+        """Headers that are written beside those of `headers`."""
+        return ()
 
     def __post_init__(self) -> None:
         if not _HOST.match(self.url):
             raise ValueError(
                 "url: begins with http:// or https:// and a host without {names}: nobody chooses whom we call"
             )
-        named = [*self.headers, *self.secret_headers, self.key_header]
+        named = [*self.headers, *self.secret_headers, *self.ours]
         lower = [name.lower() for name in named]
         if len(set(lower)) < len(lower):
             raise ValueError("headers: a header is named twice")
@@ -84,13 +85,35 @@ class Calling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 raise ValueError(f"{name}: there is no {{{unknown[0]}}}; there are {', '.join(known)}")
 
 
+class Calling(Asking, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One call that changes something. What is not named in `outcome` means what its status says."""
+
+    body: Any = None
+    key_header: Header = "Idempotency-Key"
+    outcome: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=50)] = ()
+    code: Path = ""
+    detail: Path = ""
+    document: Path = ""
+
+    @property
+    def ours(self) -> Sequence[str]:
+        return (self.key_header,)
+
+
+class Look(Asking, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One question for each number that is looked at; `quantity` is where in the answer it stands."""
+
+    knows: ClassVar[Mapping[str, Sequence[str]]] = {"url": SHOWN_NAMES, "headers": SHOWN_NAMES}
+
+    quantity: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
 class Call(Calling, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One call for each number."""
 
     knows: ClassVar[Mapping[str, Sequence[str]]] = {"url": NAMES, "headers": NAMES, "body": NAMES}
 
     method: Literal["PUT", "POST", "PATCH"] = "PUT"
-    channels: dict[str, str] = {}
 
 
 class CommandCall(Calling, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,20 +126,20 @@ class CommandCall(Calling, frozen=True, kw_only=True, forbid_unknown_fields=True
     method: Literal["PUT", "POST", "PATCH"] = "POST"
     line: Any = msgspec.field(default_factory=lambda: dict(LINE))
     kinds: dict[Literal["pick", "cancel"], str] = {}
-    channels: dict[str, str] = {}
     locations: dict[str, str] = {}
 
 
 class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """`mapping` is a mapping with `format = "json"`, as TOML reads it: it takes webhooks. `call`: it is told numbers.
 
-    `command`: it is told what to do.
+    `look`: it is asked what it shows. `command`: it is told what to do.
     """
 
     secret: SecretRef | None = None  # type: ignore[assignment]  # asked for where there is a mapping
     mapping: dict[str, Any] | None = None
     hook: Hook = Hook()
     call: Call | None = None
+    look: Look | None = None
     command: CommandCall | None = None
 
     def __post_init__(self) -> None:
@@ -124,6 +147,8 @@ class Settings(HookSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(
                 "mapping: say what its messages mean (mapping), how it is told numbers (call), or what to do (command)"
             )
+        if self.look is not None and self.call is None:
+            raise ValueError("look: what is looked at is what it was told: say how (call)")
         if self.mapping is None:
             return
         if self.secret is None:
