@@ -9,7 +9,7 @@ import msgspec
 
 from channel import System, teller
 from conftest import owner
-from doors.door import Answer, Door, evenstock, event, line, opened, sale, until
+from doors.door import Answer, Door, evenstock, event, line, opened, receipt, sale, until
 from doors.hooked import ENVIRON, Till, connect, settled, ticket
 from doors.hooked import sold as sold_line
 from doors.test_channels import received, recorded, shop, shows
@@ -17,6 +17,7 @@ from evenstock.connectors.calling import call
 from evenstock.connectors.contract import Outcome, Reply, RetryLater, Unauthorized, World
 from evenstock.pipeline.trace import Wanted, anything, trace
 from evenstock.pipeline.vault import Vault
+from evenstock.postgres import masters, owners
 from evenstock.postgres import traces as stored
 from evenstock.postgres.database import Database
 from hub import event as fact
@@ -235,6 +236,66 @@ async def test_what_waits_says_for_what_and_since_when(door: Door) -> None:
 
     await door.report(sale("S", "A", 5))
     assert "S came again with other content; the first stands." in words(await traced(door, event="S"))
+
+
+async def test_an_order_that_a_shop_has_sold_is_followed_from_its_event_to_its_promise(door: Door) -> None:
+    await door.know("TSH")
+    made = await door.post("/v1/channels:batch", {"channels": [{"id": "market", "locations": ["0107"]}]})
+    assert made.status == 200, made.raw
+    await door.report(receipt("r", "TSH", 3))
+
+    def order(kind: str, id_: str, ref: str, *lines: dict[str, Any]) -> dict[str, Any]:
+        data = {"channel": "market", "order_ref": ref}
+        return event(id_, kind, data | ({"lines": list(lines)} if lines else {}))
+
+    await door.report(order("OrderPlaced", "o-1", "1001", line("TSH", 5)))
+
+    async def is_promised() -> bool:
+        return names(await traced(door, event="o-1")).count("promised") == 2
+
+    await until(is_promised)
+    found = await traced(door, event="o-1")
+    assert [step["words"] for step in found["steps"] if step["step"] == "promised"] == [
+        "3 of TSH at 0107 promised to 1001.",
+        "2 of TSH at 0107 taken over for 1001: more than there was, and promised elsewhere.",
+    ]
+    assert words(await traced(door, order="1001")) == words(found)
+
+    await door.report(
+        order("OrderPlaced", "o-2", "1002", line("NEW", 1)), order("OrderCancelled", "c-3", "1003")
+    )
+
+    async def is_told() -> bool:
+        waits = (await traced(door, event="o-2"))["status"] == "failed"
+        return waits and "parked" in names(await traced(door, event="c-3"))
+
+    await until(is_told)
+    (lacks,) = (await traced(door, order="1002"))["missing"]
+    assert lacks["words"].startswith("The order 1002 is not promised")
+    assert lacks["exception_id"].startswith("exc_")
+    assert "The order 1002 of market cannot be promised yet: stock.unknown_item." in words(
+        await traced(door, event="o-2")
+    )
+    (lacks,) = (await traced(door, event="c-3"))["missing"]
+    assert lacks["words"].startswith("pos-nl has not sent the order 1003, for which c-3 waits")
+
+
+async def test_a_void_that_waits_for_who_is_right_says_so(database: Database) -> None:
+    async with hub(database, "pos-nl", "pos-old") as shop_:
+        await shop_.locations("A")
+        await shop_.items("TEE")
+        ids = await masters.connections(shop_.db)
+        await owners.claim(shop_.db, [("store_sales", "default", ids["pos-nl"], True)], shop_.now)
+        goods = {"location": "A", "lines": [fact_line("TEE", 1)]}
+        await shop_.apply(fact("sale", "S-1", shop_.now, goods, source="pos-nl"))
+        void = {"target": {"source": "pos-nl", "id": "S-1"}, "goods": "never_left"}
+        assert await shop_.answers(fact("void", "V-1", shop_.now, void, source="pos-old")) == [
+            "ownership.other"
+        ]
+        found = await trace(shop_.db, Wanted(event="V-1"), "tag", shop_.now)
+        assert "V-1 was held: ownership.other." in [step.words for step in found.steps]
+        (lacks,) = found.missing
+        assert lacks.words.startswith("V-1 is not booked")
 
 
 async def test_what_is_not_there_is_told_so_and_what_is_twofold_asks_which(door: Door) -> None:

@@ -21,6 +21,7 @@ from evenstock.core.tracing.seen import (
     MessageSeen,
     MovementSeen,
     NumberSeen,
+    OrderSeen,
     PostingSeen,
     ReservationSeen,
     TrySeen,
@@ -128,6 +129,14 @@ async def exposure(db: Connection, channel_id: int, item_id: int, version: int) 
     return None if row is None else Told(*row.values())
 
 
+def _order(row: Any) -> OrderSeen | None:
+    if row["order_ref"] is None:
+        return None
+    open_ = row["order_exception_id"]
+    name = None if open_ is None else exception_name(open_)
+    return OrderSeen(row["channel"], row["order_ref"], row["order_status"], row["order_code"], name)
+
+
 def _ids(rows: Iterable[Any]) -> list[int]:
     return [row[0] for row in rows]
 
@@ -190,9 +199,10 @@ async def facts(db: Connection, fact_ids: Collection[int], tag: str) -> Booked:
                 recorded_at=row["recorded_at"],
                 trace_id=row["trace_id"] or derived(tag, "fact", row["fact_id"]),
                 target=target,
+                order=_order(row),
                 held=[
                     HeldSeen(
-                        line=names[line["line_index"]],
+                        line=names[line["line_index"]] if names else "",
                         code=line["code"],
                         exception_id=exception_name(line["exception_id"]),
                         settled_at=line["settled_at"],

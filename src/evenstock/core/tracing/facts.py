@@ -3,7 +3,15 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from evenstock.core.tracing.seen import ClaimSeen, FactSeen, MessageSeen, MovementSeen, ReservationSeen
+from evenstock.core.tracing.seen import (
+    ClaimSeen,
+    FactSeen,
+    HeldSeen,
+    MessageSeen,
+    MovementSeen,
+    OrderSeen,
+    ReservationSeen,
+)
 from evenstock.core.tracing.steps import Missing, Name, State, Step, since
 from evenstock.core.words import LATE_AFTER, duration, movement_sentence
 
@@ -74,7 +82,7 @@ def fact_steps(fact: FactSeen) -> list[Step]:
             step(fact.occurred_at, "happened", f"{fact.key} happened, by the clock of {fact.source}.")
         )
     for held in fact.held:
-        words = f"Line {held.line} of {fact.key} was held: {held.code}."
+        words = f"{_held(fact, held)} was held: {held.code}."
         state: State = "waiting" if held.settled_at is None else "done"
         steps.append(step(fact.recorded_at, "held", words, state, held.exception_id))
     if fact.status == "parked":
@@ -83,8 +91,34 @@ def fact_steps(fact: FactSeen) -> list[Step]:
         )
     if fact.status == "ignored":
         steps.append(step(fact.recorded_at, "ignored", f"{fact.key} changed nothing: {fact.reason}."))
+    if fact.order is not None and (said := _order_words(fact, fact.order)):
+        waiting: State = "done" if fact.order.status == "done" else "waiting"
+        steps.append(step(fact.recorded_at, said[0], said[1], waiting, fact.order.exception_id))
     words = f"{fact.key} came again with other content; the first stands."
     return steps + [step(at, "reused", words, "failed") for at in fact.reused_at]
+
+
+def _held(fact: FactSeen, held: HeldSeen) -> str:
+    return f"Line {held.line} of {fact.key}" if held.line else fact.key
+
+
+def _order_words(fact: FactSeen, order: OrderSeen) -> tuple[Name, str] | None:
+    """What became of it where no promise says so: the step, and words for it."""
+    match order.status:
+        case "waits":
+            return (
+                "held",
+                f"The order {order.order_ref} of {order.channel} cannot be promised yet: {order.code}.",
+            )
+        case "parked":
+            return (
+                "parked",
+                f"{fact.key} was kept until the order {order.order_ref} of {order.channel} comes.",
+            )
+        case "done" if order.code is not None:
+            return "ignored", f"{fact.key} promised nothing: {order.code}."
+        case _:
+            return None
 
 
 def fact_missing(fact: FactSeen, now: datetime) -> list[Missing]:
@@ -92,15 +126,33 @@ def fact_missing(fact: FactSeen, now: datetime) -> list[Missing]:
     missing = [
         Missing(
             system=HUB, since=at, state="failed", overdue=True, exception_id=held.exception_id,
-            words=f"Line {held.line} of {fact.key} is not booked, {since(at, now)}: {held.code}.",
+            words=f"{_held(fact, held)} is not booked, {since(at, now)}: {held.code}.",
         )
         for held in fact.held
         if held.settled_at is None
     ]  # fmt: skip
+    if fact.order is not None and fact.order.status != "done":
+        missing.append(_order_missing(fact, fact.order, now))
     if fact.status == "parked":
         words = f"{fact.source} has not sent {fact.target}, for which {fact.key} waits {since(at, now)}."
         missing.append(Missing(system=fact.source, since=at, state="waiting", overdue=False, words=words))
     return missing
+
+
+def _order_missing(fact: FactSeen, order: OrderSeen, now: datetime) -> Missing:
+    """An order that is not promised, or a cancellation whose order is not there."""
+    at = fact.recorded_at
+    if order.status == "parked":
+        words = f"{fact.source} has not sent the order {order.order_ref}, for which {fact.key} waits {since(at, now)}."
+        return Missing(
+            system=fact.source, since=at, state="waiting", overdue=order.exception_id is not None, words=words,
+            exception_id=order.exception_id,
+        )  # fmt: skip
+    words = f"The order {order.order_ref} is not promised, {since(at, now)}."
+    return Missing(
+        system=HUB, since=at, state="failed" if order.status == "waits" else "waiting",
+        overdue=now - at > BOOKED_WITHIN, words=words, exception_id=order.exception_id,
+    )  # fmt: skip
 
 
 def movement_step(movement: MovementSeen, trace_id: str | None) -> Step:
@@ -115,6 +167,7 @@ def movement_step(movement: MovementSeen, trace_id: str | None) -> Step:
 
 _CLAIMS: Final = {
     "grant": "{units} of {sku} at {location} promised to {whom}.",
+    "accept": "{units} of {sku} at {location} taken over for {whom}: more than there was, and promised elsewhere.",
     "allocate": "{units} of {sku} tied to work at {location} for {whom}.",
     "move": "The promise of {units} of {sku} to {whom} moved: {location}.",
     "release": "{units} of {sku} at {location} given back by {whom}.",

@@ -27,12 +27,22 @@ class MessageSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeldSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that waits for a master, or waited."""
+    """A line that waits for a master, or waited; a void has none."""
 
     line: str
     code: str
     exception_id: str
     settled_at: datetime | None
+
+
+class OrderSeen(msgspec.Struct, frozen=True):
+    """What became of what a fact says of an order."""
+
+    channel: str
+    order_ref: str
+    status: str
+    code: str | None
+    exception_id: str | None
 
 
 class FactSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +60,7 @@ class FactSeen(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: datetime
     trace_id: str
     target: str | None = None  # of a void
+    order: OrderSeen | None = None
     held: list[HeldSeen] = []
     reused_at: list[datetime] = []  # when other contents came under its key
 

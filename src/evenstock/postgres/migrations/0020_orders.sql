@@ -18,6 +18,7 @@ comment on column order_events.code is 'Why it waits, or why there was nothing t
 comment on column order_events.due_at is 'When it is looked at next.';
 create index order_events_due on order_events (due_at) where status <> 'done';
 create index order_events_of_order on order_events (order_ref, channel);
+create index order_events_of_reservation on order_events (reservation_id) where reservation_id is not null;
 
 alter table claim_entries drop constraint kind_is_known,
     add constraint kind_is_known check (kind in ('grant', 'accept', 'allocate', 'move', 'release', 'expire', 'ship', 'unship'));

@@ -28,13 +28,17 @@ where m.message_id = any ($1::bigint[])
 order by f.fact_id limit $2;
 
 -- name: facts_shipped
--- What left for these reservations, and for this order without any.
+-- What was said of these reservations and what left for them; and the same of this order, without any.
 select s.fact_id
 from claim_entries e
 join shipments s on s.ledger_seq = e.ledger_seq and s.reservation_id = e.reservation_id
 where e.reservation_id = any ($1::bigint[]) and e.kind in ('ship', 'unship')
 union
 select fact_id from shipments where order_ref = $2 and reservation_id is null
+union
+select fact_id from order_events where reservation_id = any ($1::bigint[])
+union
+select fact_id from order_events where order_ref = $2
 order by fact_id limit $3;
 
 -- name: facts_related
@@ -49,10 +53,13 @@ order by fact_id limit $4;
 
 -- name: facts
 select f.fact_id, c.id as source, f.key, f.type, f.status, f.reason, f.occurred_at, f.time_basis, f.received_at, f.trace_id, f.body,
-    b.ledger_seq, b.recorded_at
+    b.ledger_seq, b.recorded_at, o.channel, o.order_ref, o.status as order_status, o.code as order_code, e.exception_id as order_exception_id
 from facts f
 join connections c using (connection_id)
 join batches b using (batch_id)
+left join order_events o using (fact_id)
+left join exceptions e on o.status in ('waits', 'parked') and e.code in ('order.waits', 'order.cancel_waits')
+    and e.subject = 'order:' || o.channel || ':' || o.order_ref and e.closed_at is null
 where f.fact_id = any ($1::bigint[])
 order by f.fact_id;
 
@@ -83,7 +90,10 @@ select reservation_id from reservations where trace_id = $1 order by reservation
 select reservation_id from reservations where order_ref = $1 order by reservation_id limit $2;
 
 -- name: reservations_shipped
-select distinct reservation_id from shipments where fact_id = any ($1::bigint[]) and reservation_id is not null order by 1 limit $2;
+select reservation_id from shipments where fact_id = any ($1::bigint[]) and reservation_id is not null
+union
+select reservation_id from order_events where fact_id = any ($1::bigint[]) and reservation_id is not null
+order by 1 limit $2;
 
 -- name: reservations
 select r.reservation_id, r.order_ref, c.id as channel, r.trace_id
