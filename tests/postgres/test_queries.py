@@ -23,7 +23,7 @@ def test_a_query_is_had_by_attribute_and_an_unknown_one_names_the_others() -> No
     assert locks.migrating == locks["migrating"]
     with pytest.raises(
         AttributeError,
-        match=r"locks\.sql has no query named migratin; it has: granting, imported, importing, migrating, taken, taking",
+        match=r"locks\.sql has no query named migratin; it has: granting, imported, .*, taking$",
     ):
         assert locks.migratin
 
