@@ -7,6 +7,8 @@ unless it is marked `planted`.
 
 import asyncio
 import inspect
+import os
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -80,6 +82,10 @@ def servers() -> Iterator[Servers]:
             return urls[version]
 
         yield url
+        for version in urls:  # nobody reads it again, so it need not write what it holds
+            os.kill(
+                int((folder / version / "postgres/postmaster.pid").read_text().split()[0]), signal.SIGQUIT
+            )
 
 
 @pytest.fixture

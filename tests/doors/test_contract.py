@@ -15,7 +15,7 @@ from doors.door import Process, make_key
 from evenstock.api.app import OPERATIONS
 from evenstock.postgres.database import Database
 
-EXAMPLES = [25, pytest.param(300, marks=pytest.mark.deep)]  # of each operation and mode
+EXAMPLES = [15, pytest.param(300, marks=pytest.mark.deep)]  # of each operation and mode
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 TAKING = {operation.path for operation in OPERATIONS if operation.body is not None or operation.parameters}
 ENDLESS = {operation.path for operation in OPERATIONS if operation.media_type == "text/event-stream"}
