@@ -64,7 +64,7 @@ class Promise(msgspec.Struct):
 
     lines: dict[str, Sums]
     closed: bool = False
-    excess: bool = False  # more was asked back than there was: what a void brings back is the desk's to say
+    desks: bool = False  # more was asked back than there was, or part of it was closed: what voids bring back is the desk's to say
 
     def open(self, line: str) -> int:
         sums = self.lines[line]
@@ -293,11 +293,11 @@ class Promises(RuleBasedStateMachine):
     ) -> None:
         for (line, quantity), row in zip(lines, answer.reservation.released, strict=True):
             assert quantity is not None
-            if not promise.excess:
+            if not promise.desks:
                 assert int(bytes(row.released)) == min(quantity.digits, promise.open(line))
             if not promise.closed:
                 promise.lines[line].asked_back += quantity.digits
-                promise.excess |= int(bytes(row.excess)) > 0
+                promise.desks |= int(bytes(row.excess)) > 0
 
     def cannot(self, wanted: Reserve, free: dict[PositionKey, int]) -> bool:
         """Whether some item is short wherever the reservation might be placed."""
@@ -368,10 +368,10 @@ class Promises(RuleBasedStateMachine):
     def let_end(self, book: ClaimBook) -> None:
         """An order that was cancelled, or has another reservation, is given nothing back."""
         for id_, found in book.touched.items():
-            if all(claim.closed for claim in found.claims) or (
-                found.has_ended and any(claim.closed for claim in found.claims)
-            ):
+            if all(claim.closed for claim in found.claims):
                 self.promised[id_].closed = True
+            elif found.has_ended and any(claim.closed for claim in found.claims):
+                self.promised[id_].desks = True
 
     # What must hold ------------------------------------------------------------------------------------------------
 
@@ -381,7 +381,7 @@ class Promises(RuleBasedStateMachine):
             for line in promise.lines:
                 found = self.stored[id_]
                 there = sum(claim.open for claim in found.claims if claim.line == line)
-                if not promise.excess:
+                if not promise.desks:
                     assert there == promise.open(line), (id_, line, found)
 
     @invariant()
