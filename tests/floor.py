@@ -33,7 +33,7 @@ def of_the_readme(url: str) -> dict[str, Any]:
     shown = re.findall(r"```toml\n(.+?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     (found,) = (block for block in shown if "[connection.command]" in block)
     command: dict[str, Any] = tomllib.loads(found)["connection"]["command"]
-    assert command["url"] == "https://store.example/work/{location}"
+    assert command["url"] == "https://store.example/tasks/{location}"
     return command | {"url": command["url"].replace("https://store.example", url)}
 
 

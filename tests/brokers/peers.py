@@ -80,7 +80,7 @@ class MqttPeer:
             "topics": [f"{self.name}/in/#"],
             "session": self.session,
             "exposures": f"{self.name}/out",
-            "commands": f"{self.name}/work",
+            "commands": f"{self.name}/tasks",
         }
 
     async def open(self) -> None:
@@ -90,7 +90,7 @@ class MqttPeer:
         async with Client("127.0.0.1", self.port, identifier=self.session, clean_session=False) as session:
             await session.subscribe(f"{self.name}/in/#", qos=1)
         async with Client("127.0.0.1", self.port, identifier=self.name, clean_session=False) as floor:
-            await floor.subscribe(f"{self.name}/work/#", qos=1)
+            await floor.subscribe(f"{self.name}/tasks/#", qos=1)
 
     async def send(self, bodies: Sequence[bytes]) -> None:
         from aiomqtt import Client  # noqa: PLC0415

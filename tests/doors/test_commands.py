@@ -106,7 +106,7 @@ async def test_what_is_refused_is_shown_and_retried_at_the_door(database: Databa
     command = {"url": "", "body": {"do": "{kind}", "order": "{order}", "lines": "{lines}"},
                "headers": {"Authorization": "Bearer sandbox"}, "code": "error.code", "detail": "error.message"}  # fmt: skip
     async with served(JsonSandbox(clock.now)) as store:
-        command["url"] = f"{store.url}/work/{{location}}"
+        command["url"] = f"{store.url}/tasks/{{location}}"
         allowed = [store.url.removeprefix("http://")]
         async with opened(database, data=tmp_path, outbound_allow=allowed) as door:
             await door.know("A")

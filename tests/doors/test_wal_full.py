@@ -23,7 +23,10 @@ def test_a_full_disk_under_the_log_loses_nothing_acknowledged_and_the_hub_goes_o
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     if "no_disk" in found:
-        pytest.skip(f"no small disk can be mounted here: {found['no_disk']}")
+        words = f"no small disk can be mounted here: {found['no_disk']}"
+        if os.environ.get("CI"):
+            pytest.fail(words, pytrace=False)
+        pytest.skip(words)  # at home, where a mount needs leave that not every kernel gives; CI fails above
     assert found["panicked"], "the log really had no room"
     assert found["acknowledged"] > 0
     assert set(found["refused"]) <= {"hub.memory_away"}, found["refused"]

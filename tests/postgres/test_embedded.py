@@ -296,6 +296,7 @@ def test_a_folder_with_other_things_in_it_keeps_its_mode(tmp_path: Path) -> None
         assert folder.stat().st_mode & 0o777 == 0o755
 
 
+# whoever is not root runs the server as it is, which all other tests of this file do
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 def test_root_without_namespaces_runs_it_as_a_system_user(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -22,7 +22,8 @@ from evenstock.core import names
 from evenstock.core.errors import Refusal
 from evenstock.core.events import Identifier
 from evenstock.postgres import commands, masters, troubles
-from evenstock.postgres.commands import CommandFilter, CommandLineRow, CommandRow, CommandTry
+from evenstock.postgres.commands import CommandFilter, CommandLineRow, CommandRow
+from evenstock.postgres.lanes import Try
 from evenstock.postgres.stock import SEQ_MAX
 
 STATUSES: Final = ("all", "open", "refused")
@@ -37,7 +38,7 @@ class CommandWhole(CommandRow, frozen=True, kw_only=True):
     """A command with its lines and every try."""
 
     lines: list[CommandLineRow]
-    attempts: list[CommandTry]
+    attempts: list[Try]
 
 
 class RetryCommands(msgspec.Struct, frozen=True):

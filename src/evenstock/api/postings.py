@@ -23,7 +23,8 @@ from evenstock.core.errors import Refusal
 from evenstock.core.events import Identifier
 from evenstock.pipeline.postings import prefix
 from evenstock.postgres import masters, postings, troubles
-from evenstock.postgres.postings import PostingFilter, PostingLineRow, PostingRow, PostingTry
+from evenstock.postgres.lanes import Try
+from evenstock.postgres.postings import PostingFilter, PostingLineRow, PostingRow
 from evenstock.postgres.stock import SEQ_MAX
 
 STATUSES: Final = ("all", "open", "refused")
@@ -39,7 +40,7 @@ class PostingWhole(PostingRow, frozen=True, kw_only=True):
     """A posting with its lines, the movements behind each, and every try."""
 
     lines: list[PostingLineRow]
-    attempts: list[PostingTry]
+    attempts: list[Try]
 
 
 class RetryInput(msgspec.Struct, frozen=True):

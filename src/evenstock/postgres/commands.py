@@ -12,7 +12,7 @@ from evenstock.core.names import command_id, public_id
 from evenstock.core.quantity import as_number
 from evenstock.core.reservations import ClaimBook
 from evenstock.postgres.database import Connection
-from evenstock.postgres.lanes import LOST, Ended
+from evenstock.postgres.lanes import LOST, Ended, Try
 from evenstock.postgres.queries import load
 from evenstock.postgres.rows import document
 
@@ -166,17 +166,6 @@ class CommandLineRow(msgspec.Struct, frozen=True):
     quantity: Any
 
 
-class CommandTry(msgspec.Struct, frozen=True):
-    """A try to have it done, and what became of it."""
-
-    number: int = msgspec.field(name="try")
-    started_at: datetime
-    ended_at: datetime
-    outcome: str
-    detail: str | None
-    document: str | None
-
-
 class CommandFilter(msgspec.Struct, frozen=True):
     """Which commands are wanted."""
 
@@ -204,11 +193,11 @@ def _read(row: dict[str, Any]) -> CommandRow:
     return CommandRow(**row)
 
 
-async def inside(db: Connection, number: int) -> tuple[list[CommandLineRow], list[CommandTry]]:
+async def inside(db: Connection, number: int) -> tuple[list[CommandLineRow], list[Try]]:
     """A command's lines and its newest tries."""
     found = [
         CommandLineRow(row["line"], row["sku"], as_number(row["units"], row["scale"]))
         for row in await db.fetch(SQL.lines_of, number)
     ]
     tries = await db.fetch(SQL.tries_of, number, TRIES_SHOWN_MAX)
-    return found, [CommandTry(*row.values()) for row in tries]
+    return found, [Try(*row.values()) for row in tries]

@@ -48,6 +48,17 @@ class Connection(msgspec.Struct, frozen=True):
     drained_at: datetime | None  # what came later is not sent
 
 
+class Try(msgspec.Struct, frozen=True):
+    """A try to have a system take something, and what became of it."""
+
+    number: int = msgspec.field(name="try")
+    started_at: datetime
+    ended_at: datetime
+    outcome: str
+    detail: str | None
+    document: str | None
+
+
 class Owed(msgspec.Struct, frozen=True):
     """A number that is about to be sent, and is written down as sent; `again`: an earlier try may have arrived."""
 

@@ -10,7 +10,7 @@ from evenstock.core.names import posting_id
 from evenstock.core.postings import Books, Draft, Due, Kind, is_nothing
 from evenstock.core.quantity import as_number
 from evenstock.postgres.database import Connection
-from evenstock.postgres.lanes import LOST, Ended
+from evenstock.postgres.lanes import LOST, Ended, Try
 from evenstock.postgres.queries import load
 from evenstock.postgres.rows import tuples
 
@@ -250,17 +250,6 @@ class PostingLineRow(msgspec.Struct, frozen=True):
     movements: list[str]
 
 
-class PostingTry(msgspec.Struct, frozen=True):
-    """A try to bring it into the books, and what became of it."""
-
-    number: int = msgspec.field(name="try")
-    started_at: datetime
-    ended_at: datetime
-    outcome: str
-    detail: str | None
-    document: str | None
-
-
 class PostingFilter(msgspec.Struct, frozen=True):
     """Which postings are wanted."""
 
@@ -288,7 +277,7 @@ async def postings(db: Connection, wanted: PostingFilter, before: int, limit: in
     return [PostingRow(posting_id(row[0]), *list(row.values())[1:]) for row in rows]
 
 
-async def inside(db: Connection, posting_id: int) -> tuple[list[PostingLineRow], list[PostingTry]]:
+async def inside(db: Connection, posting_id: int) -> tuple[list[PostingLineRow], list[Try]]:
     """A posting's lines and its newest tries."""
     rows = await db.fetch(SQL.lines_of, posting_id, MOVEMENTS_SHOWN_MAX)
     found = [
@@ -299,4 +288,4 @@ async def inside(db: Connection, posting_id: int) -> tuple[list[PostingLineRow],
         for row in rows
     ]  # fmt: skip
     tries = await db.fetch(SQL.tries_of, posting_id, TRIES_SHOWN_MAX)
-    return found, [PostingTry(*row.values()) for row in tries]
+    return found, [Try(*row.values()) for row in tries]

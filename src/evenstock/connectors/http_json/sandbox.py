@@ -70,7 +70,7 @@ class State(msgspec.Struct):
 
 
 class JsonSandbox:
-    """One shop: `PUT /stores/STORE/items/CODE` with `{"stock": 7, "version": 3}`, and `POST /work/STORE` with what to do there."""
+    """One shop: `PUT /stores/STORE/items/CODE` with `{"stock": 7, "version": 3}`, and `POST /tasks/STORE` with what to do there."""
 
     name = "http_json"
     kinds: Mapping[str, str] = {
@@ -94,7 +94,7 @@ class JsonSandbox:
                 return self._take(asked, unquote(store), unquote(code))
             case ["", "stores", store, "items", code] if asked.method == "GET":
                 return self._show(unquote(store), unquote(code))
-            case ["", "work", store] if asked.method == "POST":
+            case ["", "tasks", store] if asked.method == "POST":
                 return self._do(asked, unquote(store))
             case _:
                 return _no("not_found", "There is no such thing.", 404)

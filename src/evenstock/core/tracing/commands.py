@@ -5,15 +5,9 @@ from typing import Final
 
 from evenstock.core.tracing.seen import CommandSeen, TrySeen
 from evenstock.core.tracing.steps import Missing, Name, State, Step, since
+from evenstock.core.tracing.tries import nth, untaken
 
 DONE_WITHIN: Final = timedelta(minutes=15)  # from deciding it to its confirmation
-
-_OUTCOMES: Final = {
-    "retry": "did not take it and is asked again",
-    "rejected": "refused it",
-    "unauthorized": "does not accept our credentials",
-    "unknown": "gave no answer; it is sent again under the same key",
-}
 
 
 def command_steps(command: CommandSeen) -> list[Step]:
@@ -34,15 +28,13 @@ def _what(command: CommandSeen) -> str:
 
 
 def _try(command: CommandSeen, one: TrySeen) -> list[Step]:
-    again = "" if one.number == 1 else f", try {one.number}"
-    words = f"{command.connection} was sent {command.reference}{again}."
+    words = f"{command.connection} was sent {command.reference}{nth(one)}."
     sent = _step(command, one.started_at, "told", words)
     if one.outcome == "done":
         known = f" as {one.document}" if one.document else ""
         words = f"{command.connection} acknowledged {command.reference}{known}: {_what(command)}."
         return [sent, _step(command, one.ended_at, "acknowledged", words, document=one.document)]
-    because = f": {one.detail}" if one.detail else "."
-    words = f"{command.connection} {_OUTCOMES[one.outcome]}{because}"
+    words = untaken(command.connection, one)
     return [sent, _step(command, one.ended_at, "refused", words, "failed")]
 
 

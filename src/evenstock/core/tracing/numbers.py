@@ -7,17 +7,11 @@ from typing import Final
 from evenstock.core.availability import WaitsFor
 from evenstock.core.tracing.seen import NumberSeen, TrySeen
 from evenstock.core.tracing.steps import Missing, Name, State, Step, since
+from evenstock.core.tracing.tries import nth, untaken
 
 ACKNOWLEDGED_WITHIN: Final = timedelta(
     seconds=30
 )  # from the commit to the channel's answer (service level 5)
-
-_OUTCOMES: Final = {
-    "retry": "did not take it and is asked again",
-    "rejected": "refused it",
-    "unauthorized": "does not accept our credentials",
-    "unknown": "gave no answer; it is sent again under the same key",
-}
 
 
 def once(numbers: Iterable[NumberSeen]) -> list[NumberSeen]:
@@ -59,13 +53,11 @@ def _is_looked_at(number: NumberSeen) -> bool:
 
 
 def _try(number: NumberSeen, one: TrySeen, what: str) -> list[Step]:
-    again = "" if one.number == 1 else f", try {one.number}"
-    sent = _step(number, one.started_at, "told", f"{number.channel} was told {what}{again}.")
+    sent = _step(number, one.started_at, "told", f"{number.channel} was told {what}{nth(one)}.")
     if one.outcome == "done":
         words = f"{number.channel} confirmed {what}."
         return [sent, _step(number, one.ended_at, "acknowledged", words, document=one.document)]
-    because = f": {one.detail}" if one.detail else "."
-    words = f"{number.channel} {_OUTCOMES[one.outcome]}{because}"
+    words = untaken(number.channel, one)
     return [sent, _step(number, one.ended_at, "refused", words, "failed")]
 
 

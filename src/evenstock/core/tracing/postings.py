@@ -5,16 +5,11 @@ from typing import Final
 
 from evenstock.core.tracing.seen import BooksSeen, PostingSeen, TrySeen
 from evenstock.core.tracing.steps import Missing, Name, State, Step, since
+from evenstock.core.tracing.tries import nth, untaken
 
 MADE_WITHIN: Final = timedelta(minutes=1)  # of the movement, or of the end of its period
 POSTED_WITHIN: Final = timedelta(minutes=15)  # from making it to its document
-
-_OUTCOMES: Final = {
-    "retry": "did not take it and is asked again",
-    "rejected": "refused it",
-    "unauthorized": "does not accept our credentials",
-    "unknown": "gave no answer; it is looked up there before it is sent again",
-}
+LOOKED_UP: Final = "it is looked up there before it is sent again"
 
 
 def posting_steps(posting: PostingSeen) -> list[Step]:
@@ -32,8 +27,7 @@ def posting_steps(posting: PostingSeen) -> list[Step]:
 
 
 def _try(posting: PostingSeen, one: TrySeen) -> list[Step]:
-    again = "" if one.number == 1 else f", try {one.number}"
-    words = f"{posting.connection} was sent {posting.reference}{again}."
+    words = f"{posting.connection} was sent {posting.reference}{nth(one)}."
     sent = _step(posting, one.started_at, "told", words)
     if one.outcome in {"done", "partly"}:
         words = f"{posting.connection} has {posting.reference} as document {one.document}."
@@ -42,8 +36,7 @@ def _try(posting: PostingSeen, one: TrySeen) -> list[Step]:
             return [sent, taken]
         words = f"{posting.connection} refused of it {posting.refused_lines}"
         return [sent, taken, _step(posting, one.ended_at, "refused", words, "failed")]
-    because = f": {one.detail}" if one.detail else "."
-    words = f"{posting.connection} {_OUTCOMES[one.outcome]}{because}"
+    words = untaken(posting.connection, one, LOOKED_UP)
     return [sent, _step(posting, one.ended_at, "refused", words, "failed")]
 
 
